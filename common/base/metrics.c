@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry of metrics. A mutex guards definitions and reading; counting takes none. */
+#include "base/metrics.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+enum { FAMILIES_MAX = 256 };
+
+struct series {
+    struct series *next;
+    uint32_t slot;
+    char *labels; /* {reason="bare_lf"} without the braces, escaped; owned */
+};
+
+struct family {
+    enum metric_kind kind;
+    const char *name;
+    const char *help;
+    const char *label_names;
+    double (*read)(void *context); /* NULL: summed from the shards */
+    void *context;
+    struct series *first, *last;
+};
+
+struct metrics {
+    pthread_mutex_t mutex;
+    struct family families[FAMILIES_MAX];
+    int family_count;
+    size_t slots_used;
+    size_t slots_max;
+    struct metrics_shard *shards;
+};
+
+static const usec_t bucket_bounds[METRIC_BUCKET_COUNT - 1] = {
+#define METRIC_BOUND(bound) bound,
+    METRIC_BUCKETS(METRIC_BOUND)
+#undef METRIC_BOUND
+};
+
+struct metrics *metrics_new(size_t slots)
+{
+    struct metrics *metrics = calloc(1, sizeof *metrics);
+    if (metrics != NULL) {
+        pthread_mutex_init(&metrics->mutex, NULL);
+        metrics->slots_max = slots;
+    }
+    return metrics;
+}
+
+static void free_family(struct family *family)
+{
+    while (family->first != NULL) {
+        struct series *series = family->first;
+        family->first = series->next;
+        free(series->labels);
+        free(series);
+    }
+}
+
+void metrics_free(struct metrics *metrics)
+{
+    if (metrics == NULL) {
+        return;
+    }
+    for (int i = 0; i < metrics->family_count; i++) {
+        free_family(&metrics->families[i]);
+    }
+    while (metrics->shards != NULL) {
+        struct metrics_shard *shard = metrics->shards;
+        metrics->shards = shard->next;
+        free(shard);
+    }
+    pthread_mutex_destroy(&metrics->mutex);
+    free(metrics);
+}
+
+static bool is_metric_name(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.data[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || c == '_';
+        if (!is_letter && (i == 0 || c < '0' || c > '9')) {
+            return false;
+        }
+    }
+    return name.len > 0;
+}
+
+static void check_definition(enum metric_kind kind, struct str name, struct str labels)
+{
+    struct str label;
+    unsigned count = 0;
+    CHECK(is_metric_name(name));
+    CHECK((kind == METRIC_COUNTER) == str_ends_with(name, STR("_total")));
+    CHECK(kind != METRIC_HISTOGRAM || str_ends_with(name, STR("_seconds")));
+    while (labels.len > 0 && str_split(&labels, ',', &label)) {
+        CHECK(is_metric_name(label));
+        CHECK(++count <= METRIC_LABELS_MAX);
+    }
+}
+
+static int find_or_add(struct metrics *metrics, const struct family *wanted)
+{
+    for (int i = 0; i < metrics->family_count; i++) {
+        if (strcmp(metrics->families[i].name, wanted->name) == 0) {
+            CHECK(metrics->families[i].kind == wanted->kind);
+            CHECK(strcmp(metrics->families[i].label_names, wanted->label_names) == 0);
+            return i;
+        }
+    }
+    if (metrics->family_count == FAMILIES_MAX) {
+        return -ENOSPC;
+    }
+    metrics->families[metrics->family_count] = *wanted;
+    return metrics->family_count++;
+}
+
+static int define(struct metrics *metrics, const struct family *wanted)
+{
+    check_definition(wanted->kind, str_from(wanted->name), str_from(wanted->label_names));
+    pthread_mutex_lock(&metrics->mutex);
+    int family = find_or_add(metrics, wanted);
+    pthread_mutex_unlock(&metrics->mutex);
+    return family;
+}
+
+int metrics_define(struct metrics *metrics, enum metric_kind kind, const char *name,
+                   const char *help, const char *labels)
+{
+    return define(
+        metrics, &(struct family){.kind = kind, .name = name, .help = help, .label_names = labels});
+}
+
+int metrics_gauge_function(struct metrics *metrics, const char *name, const char *help,
+                           double (*read)(void *context), void *context)
+{
+    int family = define(metrics, &(struct family){.kind = METRIC_GAUGE,
+                                                  .name = name,
+                                                  .help = help,
+                                                  .label_names = "",
+                                                  .read = read,
+                                                  .context = context});
+    return family < 0 ? family : 0;
+}
+
+/* Escapes as the text format asks: in label values also the quote. */
+static int append_escaped(struct buffer *out, struct str text, bool is_label_value)
+{
+    int result = 0;
+    for (size_t i = 0; i < text.len && result == 0; i++) {
+        char c = text.data[i];
+        if (c == '\n') {
+            result = buffer_append(out, STR("\\n"));
+        } else if (c == '\\' || (c == '"' && is_label_value)) {
+            result = buffer_append(out, str_make((const char[]){'\\', c}, 2));
+        } else {
+            result = buffer_append(out, str_make(&c, 1));
+        }
+    }
+    return result;
+}
+
+/* `name="value",...` as it will be printed, which is also what makes a series unique. */
+static int build_labels(const struct family *family, const struct str *values, char **labels)
+{
+    struct buffer text;
+    struct str names = str_from(family->label_names);
+    struct str name;
+    int result = 0;
+    buffer_init(&text, 4096);
+    for (size_t i = 0; result == 0 && names.len > 0 && str_split(&names, ',', &name); i++) {
+        result = buffer_printf(&text, "%s%.*s=\"", i == 0 ? "" : ",", STR_ARG(name));
+        if (result == 0) {
+            result = append_escaped(&text, values[i], true);
+        }
+        if (result == 0) {
+            result = buffer_append(&text, STR("\""));
+        }
+    }
+    if (result == 0) {
+        *labels = str_dup(buffer_view(&text));
+        result = *labels == NULL ? -ENOMEM : 0;
+    }
+    buffer_done(&text);
+    return result;
+}
+
+static struct series *find_series(const struct family *family, const char *labels)
+{
+    struct series *series = family->first;
+    while (series != NULL && strcmp(series->labels, labels) != 0) {
+        series = series->next;
+    }
+    return series;
+}
+
+static size_t slots_of(enum metric_kind kind)
+{
+    return kind == METRIC_HISTOGRAM ? METRIC_HISTOGRAM_SLOTS : 1;
+}
+
+/* Takes `*labels` when it returns 0. */
+static int add_series(struct metrics *metrics, struct family *family, char **labels,
+                      struct series **added)
+{
+    size_t slots = slots_of(family->kind);
+    if (slots > metrics->slots_max - metrics->slots_used) {
+        return -ENOSPC;
+    }
+    struct series *series = calloc(1, sizeof *series);
+    if (series == NULL) {
+        return -ENOMEM;
+    }
+    series->labels = *labels;
+    series->slot = (uint32_t)metrics->slots_used;
+    metrics->slots_used += slots;
+    *(family->last == NULL ? &family->first : &family->last->next) = series;
+    family->last = series;
+    *labels = NULL;
+    *added = series;
+    return 0;
+}
+
+int metrics_series(struct metrics *metrics, int family, const struct str *values,
+                   struct metric *metric)
+{
+    char *labels = NULL;
+    struct series *series = NULL;
+    pthread_mutex_lock(&metrics->mutex);
+    CHECK(family >= 0 && family < metrics->family_count);
+    int result = build_labels(&metrics->families[family], values, &labels);
+    if (result == 0) {
+        series = find_series(&metrics->families[family], labels);
+    }
+    if (result == 0 && series == NULL) {
+        result = add_series(metrics, &metrics->families[family], &labels, &series);
+    }
+    if (result == 0) {
+        metric->slot = series->slot;
+    }
+    pthread_mutex_unlock(&metrics->mutex);
+    free(labels);
+    return result;
+}
+
+int metrics_single(struct metrics *metrics, enum metric_kind kind, const char *name,
+                   const char *help, struct metric *metric)
+{
+    int family = metrics_define(metrics, kind, name, help, "");
+    return family < 0 ? family : metrics_series(metrics, family, NULL, metric);
+}
+
+struct metrics_shard *metrics_shard_new(struct metrics *metrics)
+{
+    /* Cache lines of its own, so that neighbours on the heap do not slow the owner down. */
+    size_t size = sizeof(struct metrics_shard) + metrics->slots_max * sizeof(atomic_uint_least64_t);
+    size = (size + 63) / 64 * 64;
+    struct metrics_shard *shard = aligned_alloc(64, size);
+    if (shard == NULL) {
+        return NULL;
+    }
+    memset(shard, 0, size);
+    pthread_mutex_lock(&metrics->mutex);
+    shard->next = metrics->shards;
+    metrics->shards = shard;
+    pthread_mutex_unlock(&metrics->mutex);
+    return shard;
+}
+
+void metrics_observe(struct metrics_shard *shard, struct metric histogram, usec_t duration)
+{
+    unsigned bucket = 0;
+    if (duration < 0) {
+        duration = 0;
+    }
+    while (bucket < METRIC_BUCKET_COUNT - 1 && duration > bucket_bounds[bucket]) {
+        bucket++;
+    }
+    metrics_add(shard, (struct metric){histogram.slot + bucket}, 1);
+    metrics_add(shard, (struct metric){histogram.slot + METRIC_BUCKET_COUNT}, (uint64_t)duration);
+}
+
+/* With the mutex held. */
+static uint64_t sum_slot(const struct metrics *metrics, uint32_t slot)
+{
+    uint64_t sum = 0;
+    for (struct metrics_shard *shard = metrics->shards; shard != NULL; shard = shard->next) {
+        sum += atomic_load_explicit(&shard->slots[slot], memory_order_relaxed);
+    }
+    return sum;
+}
+
+int64_t metrics_value(struct metrics *metrics, struct metric metric)
+{
+    pthread_mutex_lock(&metrics->mutex);
+    int64_t value = (int64_t)sum_slot(metrics, metric.slot);
+    pthread_mutex_unlock(&metrics->mutex);
+    return value;
+}
+
+uint64_t metrics_observed(struct metrics *metrics, struct metric histogram)
+{
+    uint64_t count = 0;
+    pthread_mutex_lock(&metrics->mutex);
+    for (uint32_t i = 0; i < METRIC_BUCKET_COUNT; i++) {
+        count += sum_slot(metrics, histogram.slot + i);
+    }
+    pthread_mutex_unlock(&metrics->mutex);
+    return count;
+}
+
+static int write_head(const struct family *family, struct buffer *out)
+{
+    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    int result = buffer_printf(out, "# HELP %s ", family->name);
+    if (result == 0) {
+        result = append_escaped(out, str_from(family->help), false);
+    }
+    if (result == 0) {
+        result = buffer_printf(out, "\n# TYPE %s %s\n", family->name, kinds[family->kind]);
+    }
+    return result;
+}
+
+static int write_number(struct metrics *metrics, const struct family *family,
+                        const struct series *series, struct buffer *out)
+{
+    uint64_t sum = sum_slot(metrics, series->slot);
+    bool has_labels = series->labels[0] != '\0';
+    int result = buffer_printf(out, "%s%s%s%s ", family->name, has_labels ? "{" : "",
+                               series->labels, has_labels ? "}" : "");
+    if (result < 0) {
+        return result;
+    }
+    return family->kind == METRIC_GAUGE ? buffer_printf(out, "%lld\n", (long long)sum)
+                                        : buffer_printf(out, "%llu\n", (unsigned long long)sum);
+}
+
+/* Seconds without rounding: microseconds are six decimals. */
+static int write_bucket(const struct family *family, const struct series *series, usec_t bound,
+                        uint64_t count, struct buffer *out)
+{
+    const char *comma = series->labels[0] == '\0' ? "" : ",";
+    if (bound == USEC_NEVER) {
+        return buffer_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", family->name, series->labels,
+                             comma, (unsigned long long)count);
+    }
+    return buffer_printf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", family->name, series->labels,
+                         comma, (double)bound / 1e6, (unsigned long long)count);
+}
+
+static int write_histogram(struct metrics *metrics, const struct family *family,
+                           const struct series *series, struct buffer *out)
+{
+    bool has_labels = series->labels[0] != '\0';
+    const char *open = has_labels ? "{" : "";
+    const char *close = has_labels ? "}" : "";
+    uint64_t count = 0;
+    int result = 0;
+    for (uint32_t i = 0; i < METRIC_BUCKET_COUNT && result == 0; i++) {
+        usec_t bound = i < METRIC_BUCKET_COUNT - 1 ? bucket_bounds[i] : USEC_NEVER;
+        count += sum_slot(metrics, series->slot + i);
+        result = write_bucket(family, series, bound, count, out);
+    }
+    if (result < 0) {
+        return result;
+    }
+    uint64_t sum = sum_slot(metrics, series->slot + METRIC_BUCKET_COUNT);
+    return buffer_printf(out, "%s_sum%s%s%s %llu.%06llu\n%s_count%s%s%s %llu\n", family->name, open,
+                         series->labels, close, (unsigned long long)(sum / 1000000),
+                         (unsigned long long)(sum % 1000000), family->name, open, series->labels,
+                         close, (unsigned long long)count);
+}
+
+static int write_family(struct metrics *metrics, const struct family *family, struct buffer *out)
+{
+    if (family->read == NULL && family->first == NULL) {
+        return 0; /* a family without series would be a head without a body */
+    }
+    int result = write_head(family, out);
+    if (result == 0 && family->read != NULL) {
+        return buffer_printf(out, "%s %.17g\n", family->name, family->read(family->context));
+    }
+    for (struct series *series = family->first; series != NULL && result == 0;
+         series = series->next) {
+        result = family->kind == METRIC_HISTOGRAM ? write_histogram(metrics, family, series, out)
+                                                  : write_number(metrics, family, series, out);
+    }
+    return result;
+}
+
+int metrics_write(struct metrics *metrics, struct buffer *out)
+{
+    int result = 0;
+    pthread_mutex_lock(&metrics->mutex);
+    for (int i = 0; i < metrics->family_count && result == 0; i++) {
+        result = write_family(metrics, &metrics->families[i], out);
+    }
+    pthread_mutex_unlock(&metrics->mutex);
+    return result;
+}

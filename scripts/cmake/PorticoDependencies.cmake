@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# The libraries that Portico stands on, all of them Debian packages. What is missing is named, with
+# its package, all at once.
+find_package(PkgConfig)
+if(NOT PKG_CONFIG_FOUND)
+  message(FATAL_ERROR "pkg-config is missing. On Debian: apt install pkg-config")
+endif()
+find_package(Threads REQUIRED)
+
+set(PORTICO_MISSING_PACKAGES "")
+
+# portico_need(PREFIX MODULE DEBIAN-PACKAGE): the target PkgConfig::PREFIX, or one more missing package.
+function(portico_need prefix module package)
+  pkg_check_modules(${prefix} IMPORTED_TARGET "${module}")
+  if(NOT ${prefix}_FOUND)
+    set(PORTICO_MISSING_PACKAGES ${PORTICO_MISSING_PACKAGES} ${package} PARENT_SCOPE)
+  endif()
+endfunction()
+
+portico_need(YAML yaml-0.1 libyaml-dev)
+portico_need(OPENSSL openssl>=3.0 libssl-dev)
+if(BUILD_TESTING OR NOT DEFINED BUILD_TESTING)
+  portico_need(CRITERION criterion libcriterion-dev)
+endif()
+
+if(PORTICO_MISSING_PACKAGES)
+  list(JOIN PORTICO_MISSING_PACKAGES " " packages)
+  message(FATAL_ERROR "Libraries are missing. On Debian: apt install ${packages}\n"
+    "(scripts/test and scripts/start install them. Without tests: -DBUILD_TESTING=OFF)")
+endif()
