@@ -147,7 +147,7 @@ static size_t utf8_sequence(struct str text)
  * there than the code point of the same number. */
 static void put_escaped(struct line *line, struct str text)
 {
-    const char *byte_format = sink.format == LOG_FORMAT_JSON ? "\\u%04x" : "\\x%02x";
+    const char *byte_prefix = sink.format == LOG_FORMAT_JSON ? "\\u00" : "\\x";
     while (text.len > 0 && !line->cut) {
         unsigned char c = (unsigned char)text.data[0];
         size_t taken = 1;
@@ -159,7 +159,7 @@ static void put_escaped(struct line *line, struct str text)
             put(line, text.data, taken);
         } else {
             taken = 1;
-            put_format(line, byte_format, c);
+            put_format(line, "%s%02x", byte_prefix, c);
         }
         text = str_skip(text, taken);
     }
@@ -203,7 +203,11 @@ static void put_field(struct line *line, const struct log_field *field)
     }
     /* A value that does not fit takes its whole field with it: half a string would break JSON. */
     size_t before = line->len;
-    put_format(line, sink.format == LOG_FORMAT_JSON ? ",\"%s\":" : " %s=", field->key);
+    if (sink.format == LOG_FORMAT_JSON) {
+        put_format(line, ",\"%s\":", field->key);
+    } else {
+        put_format(line, " %s=", field->key);
+    }
     put_value(line, field);
     if (line->cut) {
         line->len = before;
@@ -225,8 +229,9 @@ static void put_time(struct line *line)
     }
     gmtime_r(&seconds, &parts);
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-    put_format(line, sink.format == LOG_FORMAT_JSON ? "\"time\":\"%s.%06ldZ\"," : "time=%s.%06ldZ ",
-               text, microseconds);
+    const char *open = sink.format == LOG_FORMAT_JSON ? "\"time\":\"" : "time=";
+    const char *close = sink.format == LOG_FORMAT_JSON ? "\"," : " ";
+    put_format(line, "%s%s.%06ldZ%s", open, text, microseconds, close);
 }
 
 static void put_head(struct line *line, enum log_level level, const char *event)

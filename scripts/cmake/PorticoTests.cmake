@@ -19,3 +19,37 @@ function(portico_test source)
     COMMENT "Listing the tests of ${name}")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${list}")
 endfunction()
+
+# portico_fuzz(fuzz_NAME.c [USES target...]): one LLVMFuzzerTestOneInput. The fuzz preset links libFuzzer;
+# every other preset links a plain main() that replays the corpus in tests/fuzz/corpus/NAME, which is
+# the ctest test fuzz.NAME. scripts/fuzz runs the targets.
+function(portico_fuzz source)
+  cmake_parse_arguments(PARSE_ARGV 1 fuzz "" "" "USES")
+  get_filename_component(target "${source}" NAME_WE)
+  string(REGEX REPLACE "^fuzz_" "" name "${target}")
+  add_executable(${target} "${source}")
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
+  target_link_libraries(${target} PRIVATE portico_compiler ${fuzz_USES})
+  target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
+  set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
+  if(PORTICO_FUZZERS)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME fuzz.${name} COMMAND ${target} -runs=0 -timeout=5 "${corpus}")
+  else()
+    target_sources(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c")
+    add_test(NAME fuzz.${name} COMMAND ${target} "${corpus}")
+  endif()
+  set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 120)
+endfunction()
+
+# portico_bench(bench_NAME.c [USES target...]): prints measurements when run by hand. ctest only checks that it
+# runs, with --check.
+function(portico_bench source)
+  cmake_parse_arguments(PARSE_ARGV 1 bench "" "" "USES")
+  get_filename_component(name "${source}" NAME_WE)
+  add_executable(${name} "${source}")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bench")
+  target_link_libraries(${name} PRIVATE portico_compiler ${bench_USES})
+  add_test(NAME bench.${name} COMMAND ${name} --check)
+  set_tests_properties(bench.${name} PROPERTIES TIMEOUT 120)
+endfunction()
