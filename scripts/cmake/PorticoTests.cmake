@@ -7,9 +7,8 @@ function(portico_test source)
   add_executable(${name} "${source}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
   target_link_libraries(${name} PRIVATE test_support ${test_USES} PkgConfig::CRITERION)
-  # Criterion's macros narrow and shadow; that is not ours to mend.
-  target_compile_options(${name} PRIVATE
-    -Wno-conversion -Wno-shadow -Wno-missing-prototypes -Wno-missing-field-initializers)
+  # Criterion's Test() leaves most of its options' fields out.
+  target_compile_options(${name} PRIVATE -Wno-missing-field-initializers)
   set(list "${CMAKE_CURRENT_BINARY_DIR}/${name}.ctest")
   add_custom_command(TARGET ${name} POST_BUILD VERBATIM
     BYPRODUCTS "${list}"
@@ -30,7 +29,6 @@ function(portico_fuzz source)
   add_executable(${target} "${source}")
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
   target_link_libraries(${target} PRIVATE portico_compiler ${fuzz_USES})
-  target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
   set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
   if(PORTICO_FUZZERS)
     target_link_options(${target} PRIVATE -fsanitize=fuzzer)
