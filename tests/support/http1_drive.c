@@ -131,13 +131,15 @@ static ssize_t feed_some(struct drive *drive, struct str input)
 
 void drive_feed(struct drive *drive, struct str stream)
 {
+    struct guarded copy = guarded_copy(str_skip(stream, drive->used));
+    struct str rest = str_make(copy.data, copy.len);
     ssize_t n;
     do {
-        struct guarded copy = guarded_copy(str_skip(stream, drive->used));
-        n = feed_some(drive, str_make(copy.data, copy.len));
-        guarded_free(&copy);
+        n = feed_some(drive, rest);
+        rest = str_skip(rest, n > 0 ? (size_t)n : 0);
         drive->used += n > 0 ? (size_t)n : 0;
     } while (n > 0);
+    guarded_free(&copy);
 }
 
 bool drive_may_end(const struct drive *drive)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Feeds the HTTP/1.1 parser as a connection would: heads and bodies, message after message, however
- * the bytes are cut. Each call sees fresh memory that ends flush against an unreadable page. */
+ * the bytes are cut. Each feed is fresh memory that ends flush against an unreadable page. */
 #ifndef PORTICO_TESTS_HTTP1_DRIVE_H
 #define PORTICO_TESTS_HTTP1_DRIVE_H
 
