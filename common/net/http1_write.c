@@ -12,16 +12,24 @@ struct out {
     int error; /* 0, or why the head cannot be written */
 };
 
-static void put(struct out *out, struct str bytes)
+/* `n` bytes of room that the caller fills, or NULL: then the head is not to be had any more. */
+static inline char *take_room(struct out *out, size_t n)
 {
-    if (bytes.len > (size_t)(out->end - out->at)) {
+    if (UNLIKELY(n > (size_t)(out->end - out->at))) {
         out->error = out->error == 0 ? -ENOBUFS : out->error;
         out->end = out->at;
-        return;
+        return NULL;
     }
-    if (bytes.len > 0) {
-        memcpy(out->at, bytes.data, bytes.len);
-        out->at += bytes.len;
+    char *room = out->at;
+    out->at += n;
+    return room;
+}
+
+static inline void put(struct out *out, struct str bytes)
+{
+    char *room = take_room(out, bytes.len);
+    if (room != NULL && bytes.len > 0) {
+        memcpy(room, bytes.data, bytes.len);
     }
 }
 
@@ -36,12 +44,23 @@ static void put_number(struct out *out, uint64_t number)
     put(out, str_make(digits + start, sizeof digits - start));
 }
 
+/* "name: value CRLF" with one look at the room: this is most of what a head is made of. */
 static void put_field(struct out *out, struct str name, struct str value)
 {
-    put(out, name);
-    put(out, STR(": "));
-    put(out, value);
-    put(out, STR("\r\n"));
+    char *p = take_room(out, name.len + 2 + value.len + 2);
+    if (p == NULL) {
+        return;
+    }
+    memcpy(p, name.data, name.len);
+    p += name.len;
+    *p++ = ':';
+    *p++ = ' ';
+    if (value.len > 0) {
+        memcpy(p, value.data, value.len);
+        p += value.len;
+    }
+    *p++ = '\r';
+    *p = '\n';
 }
 
 static void put_number_field(struct out *out, struct str name, uint64_t value)

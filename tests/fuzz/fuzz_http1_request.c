@@ -37,6 +37,12 @@ static struct outcome parse(struct http1_request *request, struct http1_field *f
     return outcome;
 }
 
+static bool has_line_end(struct str text, size_t from)
+{
+    struct str rest = str_skip(text, from);
+    return str_find(rest, '\n') < rest.len;
+}
+
 static void check_written(const struct http1_request *request)
 {
     static char out[64 * 1024];
@@ -73,9 +79,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct outcome whole = parse(&request, fields, text, size);
     /* One cut a run, at a place that the input decides. */
     struct outcome cut = parse(&other, other_fields, text, size == 0 ? 0 : data[size / 2] % size);
-    CHECK(whole.result == cut.result);
-    CHECK(whole.refusal.reason == cut.refusal.reason);
-    CHECK(whole.refusal.offset == cut.refusal.offset);
+    /* A line that came in parts is judged when it ends, so a bad one may still be waiting. */
+    bool waits = whole.result < 0 && cut.result == 0 && !has_line_end(text, whole.refusal.offset);
+    if (!waits) {
+        CHECK(whole.result == cut.result);
+        CHECK(whole.refusal.reason == cut.refusal.reason);
+        CHECK(whole.refusal.offset == cut.refusal.offset);
+    }
     CHECK(whole.result >= 0 || whole.result == -EBADMSG);
     CHECK(whole.result <= (ssize_t)size);
     if (whole.result < 0) {
