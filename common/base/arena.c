@@ -113,7 +113,8 @@ static struct arena_block *add_block(struct arena *arena, size_t wanted)
 void *arena_alloc(struct arena *arena, size_t size)
 {
     struct arena_block *block = arena->newest;
-    if (size > arena->max || size > SIZE_MAX - ARENA_RED_ZONE - ARENA_ALIGNMENT) {
+    if (size > arena->max ||
+        size > PTRDIFF_MAX - sizeof *block - ARENA_RED_ZONE - ARENA_ALIGNMENT) {
         return NULL;
     }
     size_t wanted = size + ARENA_RED_ZONE;

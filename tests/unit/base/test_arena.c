@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
-#include <signal.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "support/support.h"
@@ -195,16 +195,24 @@ Test(arena, memory_from_before_a_reset_is_poisoned)
     arena_done(&arena);
 }
 
-Test(arena, reading_memory_from_before_a_reset_ends_the_program, .exit_code = 77)
+/* In a process of its own with its standard error closed: the report would look like a failed test
+ * to whoever scans the output for such. */
+Test(arena, reading_memory_from_before_a_reset_ends_the_program)
 {
+    enum { SURVIVED = 42 };
     struct arena arena;
+    int status;
     arena_init(&arena, 1024, 65536);
     volatile char *early = arena_alloc(&arena, 40);
     early[0] = 'x';
     arena_reset(&arena);
-    /* The report itself would look like a failed test to whoever scans the output for it. */
-    cr_assert_not_null(freopen("/dev/null", "w", stderr));
-    __asan_set_error_exit_code(77);
-    exit(early[0] == 'x' ? 0 : 1);
+    pid_t child = fork();
+    if (child == 0) {
+        close(STDERR_FILENO);
+        _exit(early[0] == 'x' ? SURVIVED : SURVIVED + 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(!WIFEXITED(status) || WEXITSTATUS(status) < SURVIVED, "status %x", (unsigned)status);
+    arena_done(&arena);
 }
 #endif
