@@ -20,7 +20,10 @@ static void copy_clean(char *out, size_t size, const char *text)
         }
     }
     memmove(out, text, len);
-    memcpy(out + len, is_cut ? "..." : "", is_cut ? sizeof "..." : 1);
+    out[len] = '\0';
+    if (is_cut) {
+        memcpy(out + len, "...", sizeof "...");
+    }
     for (size_t i = 0; i < len; i++) {
         if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f) {
             out[i] = '?';

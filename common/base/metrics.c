@@ -184,6 +184,7 @@ static int build_labels(const struct family *family, const struct str *values, c
     int result = 0;
     buffer_init(&text, 4096);
     for (size_t i = 0; result == 0 && names.len > 0 && str_split(&names, ',', &name); i++) {
+        CHECK(values != NULL);
         result = buffer_printf(&text, "%s%.*s=\"", i == 0 ? "" : ",", STR_ARG(name));
         if (result == 0) {
             result = append_escaped(&text, values[i], true);

@@ -96,14 +96,12 @@ static inline void metrics_set(struct metrics_shard *shard, struct metric metric
 }
 
 /* Upper bounds of the histogram buckets in microseconds; the last bucket has none. */
-#define METRIC_BUCKETS(X)                                                                   \
-    X(10)                                                                                   \
-    X(25)                                                                                   \
-    X(50)                                                                                   \
-    X(100)                                                                                  \
-    X(250)                                                                                  \
-    X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) \
-        X(1000000) X(2500000) X(5000000) X(10000000) X(30000000) X(60000000)
+/* clang-format off */
+#define METRIC_BUCKETS(X) \
+    X(10) X(25) X(50) X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) \
+    X(100000) X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000) X(30000000) \
+    X(60000000)
+/* clang-format on */
 
 #define METRIC_ONE(bound) +1
 enum {

@@ -365,11 +365,11 @@ Test(log, a_terminal_gets_human_lines)
     begin(LOG_FORMAT_AUTO, LOG_LEVEL_INFO);
     int terminal = posix_openpt(O_RDWR | O_NOCTTY);
     if (terminal < 0 || grantpt(terminal) < 0 || unlockpt(terminal) < 0) {
-        cr_skip_test("no pseudo terminals here");
+        SKIP_TEST("no pseudo terminals here");
     }
     int slave = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (slave < 0) {
-        cr_skip_test("no pseudo terminals here");
+        SKIP_TEST("no pseudo terminals here");
     }
     setenv("TZ", "UTC", 1);
     tzset();

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/metrics.h"
 #include "support/support.h"
@@ -335,6 +338,49 @@ Test(metrics, threads_count_without_loss_while_somebody_reads)
     cr_assert_eq(metrics_value(metrics, shared_counter), THREADS * ROUNDS);
     cr_assert_eq(metrics_observed(metrics, shared_histogram), THREADS * ROUNDS);
     cr_assert_not_null(strstr(written(), "many_total{n=\"7\"} 3\n"));
+}
+
+/* Runs `promtool check metrics` with the page as its input. Its exit status, 127: no promtool. */
+static int run_promtool(const char *page)
+{
+    const char *program = getenv("PORTICO_PROMTOOL");
+    int input = memfd_create("page", MFD_CLOEXEC);
+    int status;
+    cr_assert_eq(write(input, page, strlen(page)), (ssize_t)strlen(page));
+    cr_assert_eq(lseek(input, 0, SEEK_SET), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(input, STDIN_FILENO);
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+        execlp(program == NULL || *program == '\0' ? "promtool" : program, "promtool", "check",
+               "metrics", NULL);
+        _exit(127);
+    }
+    close(input);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+Test(metrics, promtool_accepts_the_page)
+{
+    double load = -NAN;
+    struct metric polls = single(METRIC_COUNTER, "portico_polls_total");
+    struct metric open = single(METRIC_GAUGE, "portico_connections");
+    int took = metrics_define(metrics, METRIC_HISTOGRAM, "portico_poll_seconds", "T.", "a,b");
+    int refused = metrics_define(metrics, METRIC_COUNTER, "portico_refused_total",
+                                 "Back\\slash, \"quotes\" and\na line.", "reason,member");
+    cr_assert_eq(metrics_gauge_function(metrics, "portico_load_ratio", "L.", give, &load), 0);
+    metrics_add(shard, polls, UINT64_MAX);
+    metrics_subtract(shard, open, 1);
+    metrics_observe(shard, labelled(took, STR("x"), STR("")), 61 * USEC_PER_SEC);
+    metrics_observe(shard, labelled(took, STR("y"), STR("")), 11);
+    metrics_count(shard, labelled(refused, STR("a \"b\" \\ c\nd"), STR("\xff\0\xc3\xa4")));
+    int status = run_promtool(written());
+    if (status == 127) {
+        SKIP_TEST("promtool is not installed (Debian: prometheus)");
+    }
+    cr_assert_eq(status, 0, "promtool refuses this:\n%s", written());
 }
 
 #define REFUSED(claim, kind, name, labels)                        \
