@@ -240,11 +240,11 @@ Test(metrics, a_gauge_function_is_asked_at_each_reading)
     cr_assert_str_eq(written(), "# HELP load L.\n# TYPE load gauge\nload 1.5\n");
     value = -3;
     cr_assert_not_null(strstr(written(), "\nload -3\n"));
-    value = INFINITY;
+    value = (double)INFINITY;
     cr_assert_not_null(strstr(written(), "\nload inf\n"));
-    value = NAN;
+    value = (double)NAN;
     cr_assert_not_null(strstr(written(), "\nload NaN\n"));
-    value = -NAN;
+    value = -(double)NAN;
     cr_assert_not_null(strstr(written(), "\nload NaN\n"), "a NaN has no sign");
 }
 
@@ -364,7 +364,7 @@ static int run_promtool(const char *page)
 
 Test(metrics, promtool_accepts_the_page)
 {
-    double load = -NAN;
+    double load = -(double)NAN;
     struct metric polls = single(METRIC_COUNTER, "portico_polls_total");
     struct metric open = single(METRIC_GAUGE, "portico_connections");
     int took = metrics_define(metrics, METRIC_HISTOGRAM, "portico_poll_seconds", "T.", "a,b");
