@@ -206,7 +206,7 @@ Test(metrics, slots_run_out_without_harm)
 
 Test(metrics, families_run_out_without_harm)
 {
-    static char names[300][16];
+    static char names[300][32];
     for (int i = 0; i < 300; i++) {
         snprintf(names[i], sizeof names[i], "gauge_%d", i);
         int family = metrics_define(metrics, METRIC_GAUGE, names[i], "G.", "");
