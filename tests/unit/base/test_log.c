@@ -549,8 +549,11 @@ enum { THREADS = 4, EVENTS = 2000 };
 
 static struct log_limit shared_limit = LOG_LIMIT(10, USEC_PER_DAY);
 
+static pthread_barrier_t start_line;
+
 static void *log_many(void *number)
 {
+    pthread_barrier_wait(&start_line);
     for (int i = 0; i < EVENTS; i++) {
         log_limited(&shared_limit, LOG_LEVEL_INFO, "limited", LOG_UINT("i", i));
         if (i % 100 == 0) {
@@ -579,6 +582,7 @@ Test(log, threads_share_limits_and_never_mix_lines)
     cr_assert_eq(fcntl(fd, F_SETFL, flags | O_APPEND), 0);
     int saved = dup(STDERR_FILENO);
     dup2(fd, STDERR_FILENO);
+    pthread_barrier_init(&start_line, NULL, THREADS);
     for (uintptr_t i = 0; i < THREADS; i++) {
         pthread_create(&threads[i], NULL, log_many, (void *)i);
     }
