@@ -61,8 +61,10 @@ static inline char *buffer_tail(struct buffer *buffer)
 /* What the buffer holds; dies with the next change to it. */
 static inline struct str buffer_view(const struct buffer *buffer)
 {
-    return str_make(buffer->data == NULL ? NULL : buffer->data + buffer->start,
-                    buffer_size(buffer));
+    if (buffer->data == NULL) {
+        return str_make(NULL, 0);
+    }
+    return str_make(buffer->data + buffer->start, buffer_size(buffer));
 }
 
 #endif

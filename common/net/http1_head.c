@@ -477,9 +477,8 @@ static enum line skip_empty_line(struct cursor *cursor)
 static enum line read_lines(struct http1_head *head, const struct http1_kind *kind, void *message,
                             const struct http1_limits *limits, struct cursor *cursor)
 {
-    enum line line = LINE_DONE;
     if (head->phase == PHASE_START) {
-        line = kind->skips_empty_line ? skip_empty_line(cursor) : LINE_DONE;
+        enum line line = kind->skips_empty_line ? skip_empty_line(cursor) : LINE_DONE;
         if (line != LINE_DONE) {
             return line;
         }
@@ -487,7 +486,7 @@ static enum line read_lines(struct http1_head *head, const struct http1_kind *ki
         head->phase = PHASE_START_LINE;
     }
     if (head->phase == PHASE_START_LINE) {
-        line = kind->start_line(message, limits, cursor);
+        enum line line = kind->start_line(message, limits, cursor);
         if (line != LINE_DONE) {
             return line;
         }

@@ -42,7 +42,7 @@ static int compare(const void *a, const void *b)
 void measure(const struct measure_options *options, const char *name,
              void (*work)(void *context, uint64_t count), void *context, uint64_t count)
 {
-    double samples[MEASURE_ROUNDS];
+    double samples[MEASURE_ROUNDS] = {0};
     int rounds = options->check ? 1 : MEASURE_ROUNDS;
     count = options->check ? count / 1000 + 1 : count;
     for (int i = 0; i < rounds; i++) {

@@ -47,10 +47,10 @@ static struct outcome decode(struct str text, size_t step)
 
 static void check_written(struct str data)
 {
-    char head[HTTP1_CHUNK_HEAD_MAX];
     struct buffer text;
     buffer_init(&text, data.len + 64);
     if (data.len > 0) {
+        char head[HTTP1_CHUNK_HEAD_MAX];
         size_t n = http1_write_chunk_head(head, data.len);
         CHECK(buffer_append(&text, str_make(head, n)) == 0);
         CHECK(buffer_append(&text, data) == 0);
