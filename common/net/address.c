@@ -274,10 +274,10 @@ bool ip_is_private(const struct ip *ip)
 /* ---- Networks ---- */
 
 /* The byte number `i` of a mask of `bits` ones. */
-static uint8_t mask_byte(unsigned bits, unsigned i)
+static unsigned mask_byte(unsigned bits, unsigned i)
 {
     unsigned left = bits > 8 * i ? bits - 8 * i : 0;
-    return left >= 8 ? 0xff : (uint8_t)(0xff00 >> left);
+    return left >= 8 ? 0xffU : 0xff00U >> left & 0xffU;
 }
 
 bool network_contains(const struct network *network, const struct ip *ip)
