@@ -422,8 +422,10 @@ static bool expect_name(SSL *ssl, const char *name)
     if (address_from_host(str_from(name), 0, &address, NULL) == 0) {
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
     }
+    char *sent; /* OpenSSL's macro takes no const, and copies */
+    memcpy(&sent, &name, sizeof name);
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, sent) == 1;
 }
 
 /* A session is OpenSSL's under our name. It is counted; setting one does not change it. */

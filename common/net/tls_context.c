@@ -380,6 +380,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
  * is idle; read-ahead takes a record with one system call instead of two. */
 static SSL_CTX *new_ssl(const SSL_METHOD *method)
 {
+    char groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro takes no const */
     SSL_CTX *ssl = SSL_CTX_new(method);
     if (ssl == NULL) {
         return NULL;
@@ -395,7 +396,7 @@ static SSL_CTX *new_ssl(const SSL_METHOD *method)
     if (SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(ssl, CIPHERS_TLS12) != 1 ||
-        SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") != 1) {
+        SSL_CTX_set1_groups_list(ssl, groups) != 1) {
         SSL_CTX_free(ssl);
         return NULL;
     }

@@ -3,9 +3,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "net/loop.h"
@@ -272,6 +276,35 @@ Test(loop, fires_deadlines_never_early)
         cr_assert_eq(loop_run(loop), 0);
         cr_assert_geq(alarm.fired_at, deadline);
         cr_assert_eq(alarm.fired_at, loop_now(loop));
+    }
+    loop_free(loop);
+}
+
+/* From here on this process has a kernel without epoll_pwait2(). */
+static void forbid_microseconds(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {ARRAY_LEN(filter), filter};
+    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+Test(loop, fires_deadlines_on_older_kernels_too)
+{
+    forbid_microseconds();
+    struct loop *loop = new_loop();
+    struct alarm alarm = {.loop = loop};
+    timer_init(&alarm.timer, alarm_fire);
+    for (usec_t wait = 1; wait < 10000; wait = wait * 3 + 7) {
+        usec_t deadline = clock_monotonic(&clock_system) + wait;
+        loop_arm(loop, &alarm.timer, deadline);
+        cr_assert_eq(loop_run(loop), 0);
+        cr_assert_geq(alarm.fired_at, deadline);
     }
     loop_free(loop);
 }

@@ -263,6 +263,44 @@ Test(tls, knows_of_bytes_that_were_read_ahead)
     tls_context_unref(server);
 }
 
+/* One byte from one descriptor to the other; false when there was none. */
+static bool carry_a_byte(int from, int to)
+{
+    char byte;
+    size_t count;
+    return socket_read(from, &byte, 1, &count) == IO_OK &&
+           socket_write(to, &byte, 1, &count) == IO_OK;
+}
+
+Test(tls, shakes_hands_with_a_peer_whose_bytes_drip_in)
+{
+    struct tls_context *server = new_server(NULL);
+    struct tls_context *client = new_client();
+    struct pair pair;
+    int near[2];
+    int far[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, near), 0);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, far), 0);
+    cr_assert_eq(tls_accept(&pair.server, server, near[0]), 0);
+    cr_assert_eq(tls_connect(&pair.client, client, far[0], "a.test", NULL), 0);
+    enum io server_io = IO_AGAIN;
+    enum io client_io = IO_AGAIN;
+    bool moved = true;
+    while (moved) {
+        client_io = transport_handshake(&pair.client);
+        server_io = transport_handshake(&pair.server);
+        cr_assert(client_io != IO_FAIL && server_io != IO_FAIL);
+        moved = carry_a_byte(far[1], near[1]);
+        moved = carry_a_byte(near[1], far[1]) || moved;
+    }
+    cr_assert(client_io == IO_OK && server_io == IO_OK);
+    pair_done(&pair);
+    close(near[1]);
+    close(far[1]);
+    tls_context_unref(client);
+    tls_context_unref(server);
+}
+
 /* ---- Names ---- */
 
 static void check_name(const char *name, bool trusted)
