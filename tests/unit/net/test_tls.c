@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -417,6 +417,40 @@ Test(tls, resumes_version_1_2_also_after_a_reload)
 Test(tls, resumes_version_1_3_also_after_a_reload)
 {
     check_resumption(TLS1_3_VERSION);
+}
+
+struct visitor {
+    pthread_t thread;
+    struct tls_context *server, *client;
+};
+
+static void *visit_often(void *context)
+{
+    struct visitor *visitor = context;
+    for (int i = 0; i < 5; i++) {
+        struct tls_session *session = visit(visitor->server, visitor->client, NULL, false);
+        tls_session_free(visit(visitor->server, visitor->client, session, true));
+        tls_session_free(session);
+    }
+    return NULL;
+}
+
+Test(tls, contexts_serve_several_threads)
+{
+    struct tls_tickets *tickets = tls_tickets_new(&clock_system, TLS_TICKETS_PERIOD);
+    struct tls_context *server = new_server(tickets);
+    struct tls_context *client = new_client();
+    struct visitor visitors[4];
+    for (size_t i = 0; i < ARRAY_LEN(visitors); i++) {
+        visitors[i] = (struct visitor){.server = server, .client = client};
+        pthread_create(&visitors[i].thread, NULL, visit_often, &visitors[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(visitors); i++) {
+        pthread_join(visitors[i].thread, NULL);
+    }
+    tls_context_unref(client);
+    tls_context_unref(server);
+    tls_tickets_unref(tickets);
 }
 
 Test(tls, gives_no_tickets_without_keys_for_them)
