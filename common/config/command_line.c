@@ -541,7 +541,8 @@ const char *command_line_flag(const struct command_line *line, const char *name)
             return line->values[flag - line->usage->flags];
         }
     }
-    CHECK(!"a flag of this program");
+    const bool is_flag_of_this_program = false;
+    CHECK(is_flag_of_this_program);
     return NULL;
 }
 

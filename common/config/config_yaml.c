@@ -47,6 +47,18 @@ static unsigned indentation_tab(struct str line)
     return 0;
 }
 
+/* Characters that YAML forbids are met while libyaml reads ahead: it knows their offset only. */
+static struct place offset_place(const struct source *source, size_t offset)
+{
+    struct place place = {source, 1, 1};
+    for (size_t i = 0; i < offset && i < source->text.len; i++) {
+        char c = source->text.data[i];
+        place.column = c == '\n' ? 1 : place.column + (((unsigned char)c & 0xc0) != 0x80);
+        place.line += c == '\n';
+    }
+    return place;
+}
+
 /* libyaml's words are fine but for the most frequent mistake. */
 static int explain_syntax(struct reader *reader)
 {
@@ -54,6 +66,9 @@ static int explain_syntax(struct reader *reader)
     struct place place = mark_place(reader, parser->problem_mark);
     if (parser->error == YAML_MEMORY_ERROR) {
         return -ENOMEM;
+    }
+    if (parser->error == YAML_READER_ERROR) {
+        place = offset_place(reader->source, parser->problem_offset);
     }
     unsigned tab = indentation_tab(source_line(reader->source, place.line));
     if (tab > 0) {
@@ -64,7 +79,7 @@ static int explain_syntax(struct reader *reader)
         return -EINVAL;
     }
     char hint[160] = "";
-    if (parser->context != NULL) {
+    if (parser->context != NULL && parser->context_mark.line != parser->problem_mark.line) {
         snprintf(hint, sizeof hint, "%s that began in line %zu", parser->context,
                  parser->context_mark.line + 1);
     }
@@ -186,10 +201,11 @@ static int read_alias(struct reader *reader, const yaml_event_t *event, struct n
     return 0;
 }
 
-static int read_scalar(struct reader *reader, const yaml_event_t *event, struct node **node)
+static int read_scalar(struct reader *reader, const yaml_event_t *event, struct node **out)
 {
+    struct node *node = NULL;
     size_t anchor;
-    int code = node_make(reader, NODE_SCALAR, event->start_mark, node);
+    int code = node_make(reader, NODE_SCALAR, event->start_mark, &node);
     if (code == 0) {
         code = check_tag(reader, event->data.scalar.tag, event->start_mark);
     }
@@ -204,9 +220,10 @@ static int read_scalar(struct reader *reader, const yaml_event_t *event, struct 
     if (copy == NULL) {
         return -ENOMEM;
     }
-    (*node)->text = str_make(copy, text.len);
-    (*node)->is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    anchor_close(reader, anchor, *node);
+    node->text = str_make(copy, text.len);
+    node->is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    anchor_close(reader, anchor, node);
+    *out = node;
     return 0;
 }
 
