@@ -299,7 +299,7 @@ static void check_secrecy(struct evaluator *evaluator, const struct option *opti
     }
 }
 
-static void warn_rival(struct evaluator *evaluator, const struct setting *setting,
+static void warn_rival(struct problems *problems, const struct setting *setting,
                        const struct setting *rival)
 {
     char hint[128];
@@ -307,29 +307,25 @@ static void warn_rival(struct evaluator *evaluator, const struct setting *settin
         return;
     }
     snprintf(hint, sizeof hint, "the context %.*s wins", STR_ARG(setting->layer->name));
-    problem_add(evaluator->problems, SEVERITY_WARNING, rival->value->place, hint,
+    problem_add(problems, SEVERITY_WARNING, rival->value->place, hint,
                 "%.*s has another value in a context of equal depth, in line %u",
                 STR_ARG(setting->key), setting->value->place.line);
 }
 
-int config_evaluate(struct config *config, const struct option *option,
-                    const struct config_system *system, struct problems *problems)
+int config_evaluate_setting(struct config *config, const struct option *option,
+                            const struct setting *setting, const struct config_system *system,
+                            struct problems *problems)
 {
     struct evaluator evaluator = {.config = config, .system = system, .problems = problems};
     evaluator.interpolation = (struct interpolation){
         lookup, read_for_filter, environment_for_filter, &evaluator, INTERPOLATE_BUDGET};
     struct evaluated *result = &config->values[option_index(option)];
-    const struct setting *rival = NULL;
-    const struct setting *setting = config_lookup(config, str_from(option->key), &rival);
     struct node fallback = default_node(config, option);
     const struct node *node = setting == NULL ? &fallback : setting->value;
     struct error error = {.message = ""};
     char hint[256] = "";
 
-    warn_rival(&evaluator, setting, rival);
-    result->is_used = true;
-    result->value.text = "";
-    result->place = node->place;
+    *result = (struct evaluated){.value.text = "", .place = node->place, .is_used = true};
     if (setting == NULL && node->text.len == 0) {
         return 0;
     }
@@ -344,4 +340,13 @@ int config_evaluate(struct config *config, const struct option *option,
     }
     check_secrecy(&evaluator, option, result);
     return 0;
+}
+
+int config_evaluate(struct config *config, const struct option *option,
+                    const struct config_system *system, struct problems *problems)
+{
+    const struct setting *rival = NULL;
+    const struct setting *setting = config_lookup(config, str_from(option->key), &rival);
+    warn_rival(problems, setting, rival);
+    return config_evaluate_setting(config, option, setting, system, problems);
 }

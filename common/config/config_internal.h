@@ -36,6 +36,12 @@ const struct setting *config_lookup(const struct config *config, struct str key,
 MUST_CHECK int config_evaluate(struct config *config, const struct option *option,
                                const struct config_system *system, struct problems *problems);
 
+/* The same for a setting that is not the one that counts; NULL: for the default. */
+MUST_CHECK int config_evaluate_setting(struct config *config, const struct option *option,
+                                       const struct setting *setting,
+                                       const struct config_system *system,
+                                       struct problems *problems);
+
 /* What no option can say alone: ranges, listeners, keys and certificates. */
 void config_check(const struct config *config, struct problems *problems);
 

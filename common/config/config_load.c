@@ -95,23 +95,33 @@ static int load_include(struct loader *loader, const struct source *from, const 
     return path == NULL ? -ENOMEM : load_file(loader, SOURCE_FILE, path, asked);
 }
 
-/* The list is resolved against all that was read so far; only what this very source says counts,
- * so the includes of another file are not read again. */
-static int load_includes(struct loader *loader, const struct source *source)
+/* `setting` names files; they are read relative to `source`, NULL: to the current directory. */
+static int load_list(struct loader *loader, const struct setting *setting,
+                     const struct source *source)
 {
     struct config *config = loader->config;
     const struct option *option = option_find(STR("Config.includes"));
-    const struct setting *setting = config_lookup(config, STR("Config.includes"), NULL);
-    if (setting == NULL || setting->place.source != source) {
-        return 0;
-    }
-    int code = config_evaluate(config, option, loader->system, loader->problems);
+    int code = config_evaluate_setting(config, option, setting, loader->system, loader->problems);
     struct option_list files = config->values[option_index(option)].value.list;
     for (size_t i = 0; i < files.count && code == 0; i++) {
-        code = load_include(loader, source->kind == SOURCE_PARAMETER ? NULL : source,
-                            files.items[i], setting->value->place);
+        code = load_include(loader, source, files.items[i], setting->value->place);
     }
     return code;
+}
+
+/* A file's list is what the file itself says in the active contexts, whatever others say; its
+ * items may refer to everything that was read so far. */
+static int load_includes(struct loader *loader, const struct source *source,
+                         const struct node *root)
+{
+    struct settings *own = arena_alloc(&loader->config->arena, sizeof *own);
+    if (own == NULL) {
+        return -ENOMEM;
+    }
+    settings_init(own, &loader->config->arena, &loader->config->contexts);
+    int code = settings_merge(own, root, NULL);
+    const struct setting *setting = settings_find(own, STR("Config.includes"), NULL);
+    return code < 0 || setting == NULL ? code : load_list(loader, setting, source);
 }
 
 static int merge_source(struct loader *loader, const struct source *source)
@@ -126,7 +136,7 @@ static int merge_source(struct loader *loader, const struct source *source)
     if (code == 0 && source->kind == SOURCE_WRITEBACK) {
         code = settings_merge(&config->writeback, root, NULL);
     }
-    return code == 0 ? load_includes(loader, source) : code;
+    return code == 0 ? load_includes(loader, source, root) : code;
 }
 
 static int load_file(struct loader *loader, enum source_kind kind, const char *path,
@@ -250,7 +260,7 @@ static int load_files(struct loader *loader, const struct config_request *reques
     }
     const struct setting *includes = settings_top(&config->parameters, STR("Config.includes"));
     if (code == 0 && includes != NULL) {
-        code = load_includes(loader, includes->place.source);
+        code = load_list(loader, includes, NULL);
     }
     return code == 0 ? load_writeback(loader) : code;
 }

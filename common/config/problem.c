@@ -94,6 +94,9 @@ static bool names_secret(struct str name)
 /* What of a source line may be shown. */
 static struct str public_part(struct str line)
 {
+    if (line.len == 0) {
+        return line; /* memmem() wants a pointer */
+    }
     size_t colon = str_find(line, ':');
     size_t equals = str_find(line, '=');
     size_t end = colon < equals ? colon : equals;

@@ -200,6 +200,27 @@ Test(config, includes_may_sit_in_a_context)
     cr_assert_eq(config_int(loaded.config, "Frontend.threads"), 2);
 }
 
+Test(config, each_file_has_its_own_includes)
+{
+    const char *paths[] = {"a", "b"};
+    const char *parameter = "Config.includes=e";
+    LOADED loaded = load_request(
+        (struct config_request){.program = PROGRAM_PORTICO,
+                                .files = paths,
+                                .file_count = 2,
+                                .parameters = &parameter,
+                                .parameter_count = 1},
+        FILES({"a", "HTTPServer Context: {Config.includes: c}\nFrontend.threads: 1\n", 0},
+              {"b", "Config.includes: d\nFrontend.threads: 2\n", 0},
+              {"c", "Frontend.crypto_threads: 3\n", 0}, {"d", "Balancer.threads: 4\n", 0},
+              {"e", "Frontend.threads: 5\n", 0}));
+    cr_assert_eq(loaded.code, 0, "%s", loaded.told);
+    cr_assert_eq(config_file_count(loaded.config), 5);
+    cr_assert_eq(config_int(loaded.config, "Frontend.crypto_threads"), 3);
+    cr_assert_eq(config_int(loaded.config, "Balancer.threads"), 4);
+    cr_assert_eq(config_int(loaded.config, "Frontend.threads"), 5);
+}
+
 Test(config, includes_that_nest_too_deeply_are_refused)
 {
     const struct memory_file files[] = {{"0", "Config.includes: 1", 0},
