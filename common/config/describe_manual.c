@@ -60,7 +60,7 @@ static const char introduction[] =
     "| size | `65536`, `64KiB`, `1.5MiB`, `1GiB` |\n"
     "| duration | `10` and `10s` are ten seconds; `500ms`, `2h`, `1.5d`; us ms s m h d w |\n"
     "| address | `127.0.0.1`, `::1`; names are not looked up |\n"
-    "| pem | a PEM block, or `\"%(/etc/portico/server.pem|file)\"` |\n"
+    "| pem | a PEM block, or `\"%(/etc/portico/server.pem\\|file)\"` |\n"
     "| list, networks | a YAML list, or a text with commas |\n"
     "\n"
     "## References and filters\n"
