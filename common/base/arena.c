@@ -4,6 +4,7 @@
 #include "base/arena.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,11 +66,15 @@ void arena_reset(struct arena *arena)
     while (arena->newest != NULL) {
         struct arena_block *block = arena->newest;
         arena->newest = block->older;
-        /* An outsize block served one large request; keeping it would keep its memory for good. */
-        if (kept == NULL && block->size <= arena->block_size) {
-            kept = block;
-        } else {
-            free_block(arena, block);
+        /* An outsize block served one large request; keeping it would keep its memory for good. The
+         * last block before the maximum may be a small rest; of the others the largest serves best.
+         */
+        bool is_better =
+            block->size <= arena->block_size && (kept == NULL || block->size > kept->size);
+        struct arena_block *dropped = is_better ? kept : block;
+        kept = is_better ? block : kept;
+        if (dropped != NULL) {
+            free_block(arena, dropped);
         }
     }
     if (kept != NULL) {
@@ -108,7 +113,8 @@ static struct arena_block *add_block(struct arena *arena, size_t wanted)
 void *arena_alloc(struct arena *arena, size_t size)
 {
     struct arena_block *block = arena->newest;
-    if (size > arena->max) {
+    if (size > arena->max ||
+        size > PTRDIFF_MAX - sizeof *block - ARENA_RED_ZONE - ARENA_ALIGNMENT) {
         return NULL;
     }
     size_t wanted = size + ARENA_RED_ZONE;

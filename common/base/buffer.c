@@ -23,7 +23,8 @@ void buffer_done(struct buffer *buffer)
     buffer_init(buffer, buffer->max);
 }
 
-/* Doubling keeps appends O(1) amortised; the last step lands exactly on the maximum. */
+/* Doubling keeps appends O(1) amortised; the last step lands exactly on the maximum. `needed` may
+ * be beyond it. */
 static size_t grown_capacity(const struct buffer *buffer, size_t needed)
 {
     size_t capacity = buffer->capacity < BUFFER_FIRST_SIZE ? BUFFER_FIRST_SIZE : buffer->capacity;
@@ -51,12 +52,13 @@ int buffer_reserve(struct buffer *buffer, size_t n)
     if (n > buffer->max || size > buffer->max - n) {
         return -ENOBUFS;
     }
-    /* Moving pays only where it frees as much as it copies; else growing keeps this linear. */
-    if (size + n <= buffer->capacity && buffer->start >= size) {
-        move_to_front(buffer);
-        return 0;
+    /* Moving to the front pays only where it frees as much as it copies; where it would not,
+     * growing keeps a buffer that is always nearly full from copying itself for each byte. */
+    size_t needed = size + n;
+    if (needed <= buffer->capacity) {
+        needed = buffer->start >= size ? buffer->capacity : buffer->capacity + 1;
     }
-    size_t capacity = grown_capacity(buffer, size + n);
+    size_t capacity = grown_capacity(buffer, needed);
     if (capacity == buffer->capacity) {
         move_to_front(buffer);
         return 0;

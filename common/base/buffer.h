@@ -27,7 +27,8 @@ void buffer_done(struct buffer *buffer);
  * 0, -ENOBUFS (over the maximum) or -ENOMEM; the content is untouched in every case. */
 MUST_CHECK int buffer_reserve(struct buffer *buffer, size_t n);
 
-/* 0, -ENOBUFS or -ENOMEM; all of it or nothing is appended. */
+/* 0, -ENOBUFS or -ENOMEM; all of it or nothing is appended. What is appended must not be a view
+ * into this buffer. Printing needs room for one byte more than it appends. */
 MUST_CHECK int buffer_append(struct buffer *buffer, struct str bytes);
 MUST_CHECK PRINTF_LIKE(2, 3) int buffer_printf(struct buffer *buffer, const char *format, ...);
 
@@ -60,8 +61,10 @@ static inline char *buffer_tail(struct buffer *buffer)
 /* What the buffer holds; dies with the next change to it. */
 static inline struct str buffer_view(const struct buffer *buffer)
 {
-    return str_make(buffer->data == NULL ? NULL : buffer->data + buffer->start,
-                    buffer_size(buffer));
+    if (buffer->data == NULL) {
+        return str_make(NULL, 0);
+    }
+    return str_make(buffer->data + buffer->start, buffer_size(buffer));
 }
 
 #endif

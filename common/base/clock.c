@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+#include "base/check.h"
+
 static usec_t read_clock(clockid_t id)
 {
     struct timespec now;
@@ -46,7 +48,8 @@ void clock_fake_init(struct clock_fake *fake, usec_t now, usec_t epoch)
 
 void clock_fake_advance(struct clock_fake *fake, usec_t by)
 {
-    fake->now += by;
+    CHECK(by >= 0);
+    fake->now = usec_add(fake->now, by);
 }
 
 usec_t usec_add(usec_t start, usec_t length)

@@ -43,6 +43,7 @@ struct clock_fake {
 };
 
 void clock_fake_init(struct clock_fake *fake, usec_t now, usec_t epoch);
+/* `by` is not negative; to let wall time jump, change `epoch`. */
 void clock_fake_advance(struct clock_fake *fake, usec_t by);
 
 /* `start` + `length`, or USEC_NEVER where that would overflow. `length` is not negative. */

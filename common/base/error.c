@@ -3,20 +3,46 @@
 #include "base/error.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-static void mark_cut(char *text, size_t size, int needed)
+/* Copy `text` to `out`: without control characters, and with an end mark instead of half a
+ * character where it is cut. `text` may lie in `out`. */
+static void copy_clean(char *out, size_t size, const char *text)
 {
-    if (needed >= 0 && (size_t)needed >= size) {
-        memcpy(text + size - 4, "...", 4);
+    size_t len = strlen(text);
+    bool is_cut = len >= size;
+    if (is_cut) {
+        len = size - sizeof "...";
+        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80) {
+            len--;
+        }
+    }
+    memmove(out, text, len);
+    out[len] = '\0';
+    if (is_cut) {
+        memcpy(out + len, "...", sizeof "...");
+    }
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f) {
+            out[i] = '?';
+        }
     }
 }
 
+/* MESSAGE, or MESSAGE: TAIL. Built aside, since the arguments may point into `error`. One byte
+ * longer than the message, so that copy_clean() sees what did not fit. */
 PRINTF_LIKE(3, 0)
-static void format_message(char *out, size_t size, const char *format, va_list arguments)
+static void set_message(struct error *error, const char *tail, const char *format,
+                        va_list arguments)
 {
-    mark_cut(out, size, vsnprintf(out, size, format, arguments));
+    char text[sizeof error->message + 1];
+    int needed = vsnprintf(text, sizeof text, format, arguments);
+    if (needed >= 0 && (size_t)needed < sizeof text && tail[0] != '\0') {
+        snprintf(text + needed, sizeof text - (size_t)needed, ": %s", tail);
+    }
+    copy_clean(error->message, sizeof error->message, needed < 0 ? format : text);
 }
 
 int error_set(struct error *error, int code, const char *format, ...)
@@ -24,20 +50,10 @@ int error_set(struct error *error, int code, const char *format, ...)
     if (error != NULL) {
         va_list arguments;
         va_start(arguments, format);
-        format_message(error->message, sizeof error->message, format, arguments);
+        set_message(error, "", format, arguments);
         va_end(arguments);
     }
     return code;
-}
-
-static void append(struct error *error, const char *separator, const char *text)
-{
-    size_t used = strlen(error->message);
-    size_t room = sizeof error->message - used;
-    int needed = snprintf(error->message + used, room, "%s%s", separator, text);
-    if (needed >= 0 && (size_t)needed >= room) {
-        mark_cut(error->message, sizeof error->message, (int)sizeof error->message);
-    }
 }
 
 int error_set_errno(struct error *error, int code, const char *format, ...)
@@ -46,9 +62,8 @@ int error_set_errno(struct error *error, int code, const char *format, ...)
         char words[128];
         va_list arguments;
         va_start(arguments, format);
-        format_message(error->message, sizeof error->message, format, arguments);
+        set_message(error, strerror_r(-code, words, sizeof words), format, arguments);
         va_end(arguments);
-        append(error, ": ", strerror_r(-code, words, sizeof words));
     }
     return code;
 }
@@ -56,13 +71,10 @@ int error_set_errno(struct error *error, int code, const char *format, ...)
 int error_wrap(struct error *error, int code, const char *format, ...)
 {
     if (error != NULL) {
-        char cause[sizeof error->message];
         va_list arguments;
-        memcpy(cause, error->message, sizeof cause);
         va_start(arguments, format);
-        format_message(error->message, sizeof error->message, format, arguments);
+        set_message(error, error->message, format, arguments);
         va_end(arguments);
-        append(error, ": ", cause);
     }
     return code;
 }
@@ -70,8 +82,7 @@ int error_wrap(struct error *error, int code, const char *format, ...)
 void error_set_place(struct error *error, const char *file, unsigned line, unsigned column)
 {
     if (error != NULL) {
-        int needed = snprintf(error->file, sizeof error->file, "%s", file == NULL ? "" : file);
-        mark_cut(error->file, sizeof error->file, needed);
+        copy_clean(error->file, sizeof error->file, file == NULL ? "" : file);
         error->line = line;
         error->column = column;
     }
@@ -80,8 +91,7 @@ void error_set_place(struct error *error, const char *file, unsigned line, unsig
 void error_set_key(struct error *error, const char *key)
 {
     if (error != NULL) {
-        mark_cut(error->key, sizeof error->key,
-                 snprintf(error->key, sizeof error->key, "%s", key == NULL ? "" : key));
+        copy_clean(error->key, sizeof error->key, key == NULL ? "" : key);
     }
 }
 

@@ -20,10 +20,12 @@ struct list_link {
 
 /* Declares struct NAME, a list of TYPE linked through the member LINK, and:
  *
- *     NAME_init(list)               an empty list; a list must not move afterwards
+ *     NAME_init(list)               an empty list; using a list that was not initialised, or that
+ *                                   moved afterwards, is a failed CHECK
  *     NAME_is_empty(list)           NAME_count(list)
  *     NAME_first(list)              NAME_last(list)             NULL when empty
- *     NAME_next(list, element)      NAME_previous(list, element) NULL at the end
+ *     NAME_next(list, element)      NAME_previous(list, element) NULL at the end; the element must
+ *                                   be on this list
  *     NAME_push_front(list, element), NAME_push_back(list, element): it must be on no list
  *     NAME_remove(list, element): it must be on this list
  *     NAME_pop_front(list): removed and returned, NULL when empty
@@ -53,6 +55,7 @@ struct list_link {
     }                                                                                           \
     LIST_FUNCTION TYPE *NAME##_at(const struct NAME *list, struct list_link *link)              \
     {                                                                                           \
+        CHECK(list->head.list == list);                                                         \
         return link == &list->head ? NULL : CONTAINER_OF(link, TYPE, LINK);                     \
     }                                                                                           \
     LIST_FUNCTION TYPE *NAME##_first(const struct NAME *list)                                   \
@@ -65,14 +68,17 @@ struct list_link {
     }                                                                                           \
     LIST_FUNCTION TYPE *NAME##_next(const struct NAME *list, const TYPE *element)               \
     {                                                                                           \
+        CHECK(element->LINK.list == list);                                                      \
         return NAME##_at(list, element->LINK.next);                                             \
     }                                                                                           \
     LIST_FUNCTION TYPE *NAME##_previous(const struct NAME *list, const TYPE *element)           \
     {                                                                                           \
+        CHECK(element->LINK.list == list);                                                      \
         return NAME##_at(list, element->LINK.previous);                                         \
     }                                                                                           \
     LIST_FUNCTION void NAME##_insert(struct NAME *list, struct list_link *after, TYPE *element) \
     {                                                                                           \
+        CHECK(list->head.list == list);                                                         \
         CHECK(element->LINK.list == NULL);                                                      \
         element->LINK = (struct list_link){after, after->next, list};                           \
         after->next->previous = &element->LINK;                                                 \

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Formats events and writes them. Lines are put together on the caller's stack and leave with one
- * write(), so threads need no lock and lines never mix. */
+/* Where the log goes, what it lets through, and how a line begins. Lines are put together on the
+ * caller's stack (log_line.c) and leave with one write(), so threads need no lock and lines never
+ * mix. */
 #include "base/log.h"
 
+#include <errno.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/check.h"
-
-/* Longer lines are cut; journald and most collectors cut not far above. */
-enum { LOG_LINE_MAX = 4096 };
+#include "base/log_line.h"
 
 static const struct {
     const char *name;
@@ -88,199 +85,61 @@ uint64_t log_lines_lost(void)
     return atomic_load(&lines_lost);
 }
 
-/* A line under construction. Room for the end mark and the newline is kept back. */
-struct line {
-    size_t len;
-    bool cut;
-    char text[LOG_LINE_MAX];
-};
-
-static void put(struct line *line, const char *data, size_t len)
-{
-    enum { KEPT_BACK = 8 };
-    if (line->cut || len > sizeof line->text - KEPT_BACK - line->len) {
-        line->cut = true;
-        return;
-    }
-    memcpy(line->text + line->len, data, len);
-    line->len += len;
-}
-
-static void put_text(struct line *line, const char *text)
-{
-    put(line, text, strlen(text));
-}
-
-PRINTF_LIKE(2, 3)
-static void put_format(struct line *line, const char *format, ...)
-{
-    char text[128];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    put_text(line, text);
-}
-
-/* Length of the well-formed UTF-8 sequence of two to four bytes at `text`, 0 when there is none
- * (RFC 3629 4). C1 control characters, U+0080 to U+009F, count as none: terminals obey them. */
-static size_t utf8_sequence(struct str text)
-{
-    unsigned char first = (unsigned char)text.data[0];
-    size_t len = first >= 0xf0 && first <= 0xf4 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
-    if (len == 0 || first > 0xf4 || text.len < len) {
-        return 0;
-    }
-    for (size_t i = 1; i < len; i++) {
-        if (((unsigned char)text.data[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    unsigned char second = (unsigned char)text.data[1];
-    bool is_c1 = first == 0xc2 && second < 0xa0;
-    bool is_overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-    bool is_beyond = (first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f);
-    return is_c1 || is_overlong || is_beyond ? 0 : len;
-}
-
-/* Text between quotes. JSON knows no \x, and a byte that is no character has no other notation
- * there than the code point of the same number. */
-static void put_escaped(struct line *line, struct str text)
-{
-    const char *byte_prefix = sink.format == LOG_FORMAT_JSON ? "\\u00" : "\\x";
-    while (text.len > 0 && !line->cut) {
-        unsigned char c = (unsigned char)text.data[0];
-        size_t taken = 1;
-        if (c == '"' || c == '\\') {
-            put(line, (const char[]){'\\', (char)c}, 2);
-        } else if (c >= 0x20 && c < 0x7f) {
-            put(line, text.data, 1);
-        } else if (c >= 0x80 && (taken = utf8_sequence(text)) > 0) {
-            put(line, text.data, taken);
-        } else {
-            taken = 1;
-            put_format(line, "%s%02x", byte_prefix, c);
-        }
-        text = str_skip(text, taken);
-    }
-}
-
-/* What needs no quotes in key=value form. */
-static bool is_plain(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        if (c <= 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '=') {
-            return false;
-        }
-    }
-    return text.len > 0;
-}
-
-static void put_value(struct line *line, const struct log_field *field)
-{
-    bool quoted = false;
-    switch (field->kind) {
-    case LOG_FIELD_SIGNED:
-        put_format(line, "%lld", (long long)field->value.number);
-        return;
-    case LOG_FIELD_UNSIGNED:
-        put_format(line, "%llu", (unsigned long long)field->value.count);
-        return;
-    case LOG_FIELD_TEXT:
-        quoted = sink.format == LOG_FORMAT_JSON || !is_plain(field->value.text);
-        break;
-    }
-    put_text(line, quoted ? "\"" : "");
-    put_escaped(line, field->value.text);
-    put_text(line, quoted ? "\"" : "");
-}
-
-static void put_field(struct line *line, const struct log_field *field)
-{
-    if (field->key == NULL) {
-        return;
-    }
-    /* A value that does not fit takes its whole field with it: half a string would break JSON. */
-    size_t before = line->len;
-    if (sink.format == LOG_FORMAT_JSON) {
-        put_format(line, ",\"%s\":", field->key);
-    } else {
-        put_format(line, " %s=", field->key);
-    }
-    put_value(line, field);
-    if (line->cut) {
-        line->len = before;
-    }
-}
-
-static void put_time(struct line *line)
+/* People at a terminal read their own time of day, machines read UTC. */
+static void put_time(struct log_line *line)
 {
     usec_t now = clock_wall(sink.clock);
     time_t seconds = (time_t)(now / USEC_PER_SEC);
     long microseconds = (long)(now % USEC_PER_SEC);
     struct tm parts;
     char text[40];
-    if (sink.format == LOG_FORMAT_HUMAN) {
+    if (line->format == LOG_FORMAT_HUMAN) {
         localtime_r(&seconds, &parts);
         strftime(text, sizeof text, "%H:%M:%S", &parts);
-        put_format(line, "%s.%03ld ", text, microseconds / 1000);
+        log_line_format(line, "%s.%03ld ", text, microseconds / 1000);
         return;
     }
     gmtime_r(&seconds, &parts);
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-    const char *open = sink.format == LOG_FORMAT_JSON ? "\"time\":\"" : "time=";
-    const char *close = sink.format == LOG_FORMAT_JSON ? "\"," : " ";
-    put_format(line, "%s%s.%06ldZ%s", open, text, microseconds, close);
+    const char *open = line->format == LOG_FORMAT_JSON ? "\"time\":\"" : "time=";
+    const char *close = line->format == LOG_FORMAT_JSON ? "\"," : " ";
+    log_line_format(line, "%s%s.%06ldZ%s", open, text, microseconds, close);
 }
 
-static void put_head(struct line *line, enum log_level level, const char *event)
+static void put_head(struct log_line *line, enum log_level level, const char *event)
 {
-    const struct log_field what = LOG_TEXT("event", event);
     if (sink.to_journal) {
-        put_format(line, "<%c>", levels[level].syslog);
+        log_line_format(line, "<%c>", levels[level].syslog);
     }
-    switch (sink.format) {
+    log_line_put(line, line->format == LOG_FORMAT_JSON ? STR("{") : STR(""));
+    if (!sink.to_journal) {
+        put_time(line);
+    }
+    switch (line->format) {
     case LOG_FORMAT_AUTO:
     case LOG_FORMAT_HUMAN:
-        put_time(line);
-        put_format(line, "%s ", levels[level].human);
-        put_escaped(line, what.value.text);
+        log_line_format(line, "%s ", levels[level].human);
+        log_line_put_escaped(line, str_from(event));
         return;
     case LOG_FORMAT_KEY_VALUE:
-        if (!sink.to_journal) {
-            put_time(line);
-        }
-        put_format(line, "level=%s", levels[level].name);
+        log_line_format(line, "level=%s", levels[level].name);
         break;
     case LOG_FORMAT_JSON:
-        put_text(line, "{");
-        put_time(line);
-        put_format(line, "\"level\":\"%s\"", levels[level].name);
+        log_line_format(line, "\"level\":\"%s\"", levels[level].name);
         break;
     }
-    put_field(line, &what);
+    log_line_put_field(line, &LOG_TEXT("event", event));
 }
 
-static void put_end(struct line *line)
+/* Any failure but an interruption loses the line; waiting or retrying here would stall a worker for
+ * a log that nobody can take. */
+static void emit(const struct log_line *line)
 {
-    const char *end = "\n";
-    if (sink.format == LOG_FORMAT_JSON) {
-        end = "}\n"; /* a field that did not fit is missing whole, see put_field() */
-    } else if (line->cut) {
-        end = " ...\n";
-    }
-    size_t len = strlen(end);
-    CHECK(len <= sizeof line->text - line->len);
-    memcpy(line->text + line->len, end, len);
-    line->len += len;
-}
-
-static void emit(const struct line *line)
-{
-    /* A short or failed write loses the line; blocking or retrying here would stall a worker for
-     * a log that nobody can take. */
-    if (write(sink.fd, line->text, line->len) != (ssize_t)line->len) {
+    ssize_t written;
+    do {
+        written = write(sink.fd, line->text, line->len);
+    } while (written < 0 && errno == EINTR);
+    if (written != (ssize_t)line->len) {
         atomic_fetch_add_explicit(&lines_lost, 1, memory_order_relaxed);
     }
 }
@@ -288,16 +147,13 @@ static void emit(const struct line *line)
 static void write_line(enum log_level level, const char *event, uint64_t left_out, size_t count,
                        const struct log_field *fields)
 {
-    struct line line = {.len = 0};
-    pthread_once(&configured_once, configure_default);
+    struct log_line line;
+    log_line_init(&line, sink.format);
     put_head(&line, level, event);
     for (size_t i = 0; i < count; i++) {
-        put_field(&line, &fields[i]);
+        log_line_put_field(&line, &fields[i]);
     }
-    if (left_out > 0) {
-        put_field(&line, &LOG_UINT("left_out", left_out));
-    }
-    put_end(&line);
+    log_line_end(&line, left_out);
     emit(&line);
 }
 
@@ -311,34 +167,41 @@ static void enlist(struct log_limit *limit)
     }
 }
 
-/* Whether one more line fits the window. Threads that race at its edge may let a line more or less
- * pass; the count of what was left out is exact. */
+/* Whether one more line fits the window. Threads that race at its edge may let a few lines more or
+ * less pass; the count of what was left out is exact. */
 static bool limit_allows(struct log_limit *limit)
 {
     usec_t now = clock_monotonic(sink.clock);
-    usec_t start = atomic_load(&limit->window_start);
-    if ((start == 0 || now - start >= limit->period) &&
-        atomic_compare_exchange_strong(&limit->window_start, &start, now)) {
+    usec_t end = atomic_load(&limit->window_end);
+    if (now >= end &&
+        atomic_compare_exchange_strong(&limit->window_end, &end, usec_add(now, limit->period))) {
         atomic_store(&limit->in_window, 0);
     }
-    return atomic_fetch_add(&limit->in_window, 1) < limit->burst;
+    /* Looking first keeps the count from wrapping round in a long window. */
+    return atomic_load(&limit->in_window) < limit->burst &&
+           atomic_fetch_add(&limit->in_window, 1) < limit->burst;
 }
 
 void log_write(enum log_level level, struct log_limit *limit, const char *event, size_t count,
                const struct log_field *fields)
 {
+    int saved_errno = errno; /* callers log a failure and then return its -errno */
     uint64_t left_out = 0;
+    bool is_allowed = true;
+    pthread_once(&configured_once, configure_default);
     if (limit != NULL) {
         enlist(limit);
         atomic_store(&limit->level, (int)level);
         atomic_store(&limit->event, event);
-        if (!limit_allows(limit)) {
-            atomic_fetch_add(&limit->left_out, 1);
-            return;
-        }
-        left_out = atomic_exchange(&limit->left_out, 0);
+        is_allowed = limit_allows(limit);
+        left_out = is_allowed ? atomic_exchange(&limit->left_out, 0) : 0;
     }
-    write_line(level, event, left_out, count, fields);
+    if (is_allowed) {
+        write_line(level, event, left_out, count, fields);
+    } else {
+        atomic_fetch_add(&limit->left_out, 1);
+    }
+    errno = saved_errno;
 }
 
 void log_limits_flush(void)

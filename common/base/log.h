@@ -3,8 +3,9 @@
  *
  * Readable text on a terminal; elsewhere key=value or JSON. When the output is the systemd journal,
  * a line starts with its priority, "<6>", and leaves out the time that the journal adds itself.
- * Control characters, quotes and bytes that are no UTF-8 are escaped, so no peer can forge a line
- * or steer a terminal. Never log keys, cookies or bodies. */
+ * Control characters, quotes, marks of direction and bytes that are no UTF-8 are escaped, so no
+ * peer can forge a line or steer a terminal. A line that would grow beyond 4 KiB loses the fields
+ * that do not fit and ends in " ..." (JSON: "cut":true). Never log keys, cookies or bodies. */
 #ifndef PORTICO_BASE_LOG_H
 #define PORTICO_BASE_LOG_H
 
@@ -32,7 +33,7 @@ enum log_format {
 };
 
 struct log_field {
-    const char *key; /* NULL: skipped */
+    const char *key; /* a literal, never escaped; NULL: skipped */
     enum { LOG_FIELD_TEXT, LOG_FIELD_SIGNED, LOG_FIELD_UNSIGNED } kind;
     union {
         struct str text;
@@ -55,13 +56,13 @@ struct log_field {
 
 /* For events that a peer can cause: at most `burst` lines in each `period`, the rest is counted
  * and told as left_out=N with the next line, or by log_limits_flush(). One static object for each
- * reason:
+ * reason, and an event of its own, which is all that log_limits_flush() can tell:
  *     static struct log_limit limit = LOG_LIMIT(10, USEC_PER_SEC);
- *     log_limited(&limit, LOG_LEVEL_WARNING, "request refused", LOG_TEXT("reason", "bare_lf")); */
+ *     log_limited(&limit, LOG_LEVEL_WARNING, "bare LF refused", LOG_UINT("proxy", id)); */
 struct log_limit {
     const uint32_t burst;
     const usec_t period;
-    _Atomic usec_t window_start;
+    _Atomic usec_t window_end;
     atomic_uint in_window;
     atomic_uint_least64_t left_out;
     atomic_bool listed;
@@ -94,13 +95,14 @@ void log_configure(const struct log_settings *settings);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 
-/* Lines that could not be written since the start (full disk, closed pipe). */
+/* Lines that could not be written since the start (full disk, closed pipe). The program ignores
+ * SIGPIPE. */
 uint64_t log_lines_lost(void);
 
 /* An error value as one line: its message, with file, line, column and key as fields. */
 void log_error_value(enum log_level level, const char *event, const struct error *error);
 
-/* What the macros above call. */
+/* What the macros above call. Leaves errno as it was. */
 void log_write(enum log_level level, struct log_limit *limit, const char *event, size_t count,
                const struct log_field *fields);
 

@@ -3,11 +3,13 @@
 #include "base/metrics.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 enum { FAMILIES_MAX = 256 };
 
@@ -100,6 +102,7 @@ static void check_definition(enum metric_kind kind, struct str name, struct str 
     CHECK(kind != METRIC_HISTOGRAM || str_ends_with(name, STR("_seconds")));
     while (labels.len > 0 && str_split(&labels, ',', &label)) {
         CHECK(is_metric_name(label));
+        CHECK(kind != METRIC_HISTOGRAM || !str_equal(label, STR("le")));
         CHECK(++count <= METRIC_LABELS_MAX);
     }
 }
@@ -110,6 +113,8 @@ static int find_or_add(struct metrics *metrics, const struct family *wanted)
         if (strcmp(metrics->families[i].name, wanted->name) == 0) {
             CHECK(metrics->families[i].kind == wanted->kind);
             CHECK(strcmp(metrics->families[i].label_names, wanted->label_names) == 0);
+            CHECK(metrics->families[i].read == wanted->read);
+            CHECK(metrics->families[i].context == wanted->context);
             return i;
         }
     }
@@ -148,19 +153,24 @@ int metrics_gauge_function(struct metrics *metrics, const char *name, const char
     return family < 0 ? family : 0;
 }
 
-/* Escapes as the text format asks: in label values also the quote. */
+/* Escapes as the text format asks: in label values also the quote. The format is UTF-8, and one
+ * byte that is not makes readers refuse the whole page: such bytes, and NUL, become U+FFFD. */
 static int append_escaped(struct buffer *out, struct str text, bool is_label_value)
 {
     int result = 0;
-    for (size_t i = 0; i < text.len && result == 0; i++) {
-        char c = text.data[i];
+    while (text.len > 0 && result == 0) {
+        char c = text.data[0];
+        size_t len = utf8_sequence(text);
         if (c == '\n') {
             result = buffer_append(out, STR("\\n"));
         } else if (c == '\\' || (c == '"' && is_label_value)) {
             result = buffer_append(out, str_make((const char[]){'\\', c}, 2));
+        } else if (c == '\0' || len == 0) {
+            result = buffer_append(out, STR("\xef\xbf\xbd"));
         } else {
-            result = buffer_append(out, str_make(&c, 1));
+            result = buffer_append(out, str_first(text, len));
         }
+        text = str_skip(text, len > 0 ? len : 1);
     }
     return result;
 }
@@ -174,6 +184,7 @@ static int build_labels(const struct family *family, const struct str *values, c
     int result = 0;
     buffer_init(&text, 4096);
     for (size_t i = 0; result == 0 && names.len > 0 && str_split(&names, ',', &name); i++) {
+        CHECK(values != NULL);
         result = buffer_printf(&text, "%s%.*s=\"", i == 0 ? "" : ",", STR_ARG(name));
         if (result == 0) {
             result = append_escaped(&text, values[i], true);
@@ -377,6 +388,16 @@ static int write_histogram(struct metrics *metrics, const struct family *family,
                          close, (unsigned long long)count);
 }
 
+/* printf() may give a NaN a sign, which Prometheus does not read. */
+static int write_read_gauge(const struct family *family, struct buffer *out)
+{
+    double value = family->read(family->context);
+    if (isnan(value)) {
+        return buffer_printf(out, "%s NaN\n", family->name);
+    }
+    return buffer_printf(out, "%s %.17g\n", family->name, value);
+}
+
 static int write_family(struct metrics *metrics, const struct family *family, struct buffer *out)
 {
     if (family->read == NULL && family->first == NULL) {
@@ -384,7 +405,7 @@ static int write_family(struct metrics *metrics, const struct family *family, st
     }
     int result = write_head(family, out);
     if (result == 0 && family->read != NULL) {
-        return buffer_printf(out, "%s %.17g\n", family->name, family->read(family->context));
+        return write_read_gauge(family, out);
     }
     for (struct series *series = family->first; series != NULL && result == 0;
          series = series->next) {

@@ -39,7 +39,7 @@ void metrics_free(struct metrics *metrics);
 
 /* Define a family, or find the one that exists. `labels` are label names separated by commas, ""
  * for none. `name`, `help` and `labels` are borrowed for good (string literals). Names that break
- * Prometheus' rules, or one name with two kinds, are failed CHECKs. Any thread.
+ * Prometheus' rules, or one name defined in two ways, are failed CHECKs. Any thread.
  *
  * The family's number, or -ENOSPC (more families than this registry holds: 256). */
 MUST_CHECK int metrics_define(struct metrics *metrics, enum metric_kind kind, const char *name,
@@ -48,7 +48,7 @@ MUST_CHECK int metrics_define(struct metrics *metrics, enum metric_kind kind, co
 /* The time series of `family` with these label values (as many as the family has labels; copied).
  * The same values give the same series, so a member that comes back goes on counting. Any thread.
  *
- * 0, -ENOSPC (all slots are taken) or -ENOMEM. */
+ * 0, -ENOSPC (all slots are taken), -ENOBUFS (labels longer than 4 KiB) or -ENOMEM. */
 MUST_CHECK int metrics_series(struct metrics *metrics, int family, const struct str *values,
                               struct metric *metric);
 
@@ -96,12 +96,12 @@ static inline void metrics_set(struct metrics_shard *shard, struct metric metric
 }
 
 /* Upper bounds of the histogram buckets in microseconds; the last bucket has none. */
-#define METRIC_BUCKETS(X)                                                                       \
-    X(10)                                                                                       \
-    X(25)                                                                                       \
-    X(50)                                                                                       \
-    X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) \
-        X(500000) X(1000000) X(2500000) X(5000000) X(10000000) X(30000000) X(60000000)
+/* clang-format off */
+#define METRIC_BUCKETS(X) \
+    X(10) X(25) X(50) X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) \
+    X(100000) X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000) X(30000000) \
+    X(60000000)
+/* clang-format on */
 
 #define METRIC_ONE(bound) +1
 enum {

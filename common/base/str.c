@@ -3,6 +3,7 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 enum { DISTANCE_MAX_LEN = 128 };
@@ -125,8 +126,9 @@ static unsigned least(unsigned a, unsigned b)
 unsigned str_distance(struct str a, struct str b, unsigned limit)
 {
     unsigned rows[3][DISTANCE_MAX_LEN + 1];
+    unsigned beyond = limit < UINT_MAX ? limit + 1 : limit;
     if (a.len > DISTANCE_MAX_LEN || b.len > DISTANCE_MAX_LEN) {
-        return limit + 1;
+        return beyond;
     }
     for (size_t j = 0; j <= b.len; j++) {
         rows[0][j] = (unsigned)j;
@@ -149,5 +151,5 @@ unsigned str_distance(struct str a, struct str b, unsigned limit)
         }
     }
     unsigned distance = rows[a.len % 3][b.len];
-    return distance <= limit ? distance : limit + 1;
+    return distance <= limit ? distance : beyond;
 }

@@ -19,8 +19,8 @@ struct str {
 /* A view of a string literal, usable in initialisers. */
 #define STR(literal) ((struct str){"" literal, sizeof(literal) - 1})
 
-/* printf("%.*s", STR_ARG(view)) */
-#define STR_ARG(view) (int)(view).len, (view).data
+/* printf("%.*s", STR_ARG(view)); stops at a NUL, as printf() does. */
+#define STR_ARG(view) (int)((view).len < INT32_MAX ? (view).len : INT32_MAX), (view).data
 
 static inline struct str str_from(const char *text)
 {

@@ -32,7 +32,11 @@ endif()
 # The OpenSSF compiler options hardening guide. Sanitizers bring their own checks and do not mix
 # with _FORTIFY_SOURCE; it also needs optimisation.
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
-portico_add_flags(-fno-strict-aliasing -fno-delete-null-pointer-checks -fno-strict-overflow)
+portico_add_flags(-fno-strict-aliasing)
+if(NOT PORTICO_SANITIZE)
+  # They define what the sanitizers are to find: signed overflow would go unreported.
+  portico_add_flags(-fno-delete-null-pointer-checks -fno-strict-overflow)
+endif()
 if(PORTICO_HARDEN AND NOT PORTICO_SANITIZE AND NOT PORTICO_FUZZERS)
   portico_add_flags(-fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

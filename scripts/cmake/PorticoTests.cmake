@@ -1,4 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+# What tests, fuzz targets and benchmarks may do that programs may not: Criterion's macros narrow and
+# shadow, and libFuzzer's entry has no header. A target to be linked last, since later flags win and
+# those of linked targets come after a target's own.
+add_library(portico_test_leniency INTERFACE)
+target_compile_options(portico_test_leniency INTERFACE
+  -Wno-conversion -Wno-shadow -Wno-missing-prototypes -Wno-missing-field-initializers)
+
 # portico_test(FILE.c [USES target...]): a Criterion executable named after its source; its tests are
 # asked for after each build and become ctest tests named SUITE.TEST.
 function(portico_test source)
@@ -6,10 +13,8 @@ function(portico_test source)
   get_filename_component(name "${source}" NAME_WE)
   add_executable(${name} "${source}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
-  target_link_libraries(${name} PRIVATE test_support ${test_USES} PkgConfig::CRITERION)
-  # Criterion's macros narrow and shadow; that is not ours to mend.
-  target_compile_options(${name} PRIVATE
-    -Wno-conversion -Wno-shadow -Wno-missing-prototypes -Wno-missing-field-initializers)
+  target_link_libraries(${name} PRIVATE test_support ${test_USES} PkgConfig::CRITERION
+    portico_test_leniency)
   set(list "${CMAKE_CURRENT_BINARY_DIR}/${name}.ctest")
   add_custom_command(TARGET ${name} POST_BUILD VERBATIM
     BYPRODUCTS "${list}"
@@ -29,8 +34,7 @@ function(portico_fuzz source)
   string(REGEX REPLACE "^fuzz_" "" name "${target}")
   add_executable(${target} "${source}")
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
-  target_link_libraries(${target} PRIVATE portico_compiler ${fuzz_USES})
-  target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
+  target_link_libraries(${target} PRIVATE portico_compiler ${fuzz_USES} portico_test_leniency)
   set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
   if(PORTICO_FUZZERS)
     target_link_options(${target} PRIVATE -fsanitize=fuzzer)

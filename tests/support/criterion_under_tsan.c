@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the prototype is libc's. */
 int rand_r(unsigned *seed)
 {
     static int draws;
