@@ -204,7 +204,7 @@ static int read_alias(struct reader *reader, const yaml_event_t *event, struct n
 static int read_scalar(struct reader *reader, const yaml_event_t *event, struct node **out)
 {
     struct node *node = NULL;
-    size_t anchor;
+    size_t anchor = ANCHORS_MAX;
     int code = node_make(reader, NODE_SCALAR, event->start_mark, &node);
     if (code == 0) {
         code = check_tag(reader, event->data.scalar.tag, event->start_mark);
@@ -323,7 +323,7 @@ static int read_collection(struct reader *reader, const yaml_event_t *event, str
         is_map ? event->data.mapping_start.anchor : event->data.sequence_start.anchor;
     const yaml_char_t *tag =
         is_map ? event->data.mapping_start.tag : event->data.sequence_start.tag;
-    size_t anchor;
+    size_t anchor = ANCHORS_MAX;
     if (reader->depth == YAML_DEPTH_MAX) {
         return refuse(reader, event->start_mark, NULL, "this is nested too deeply");
     }
@@ -331,16 +331,18 @@ static int read_collection(struct reader *reader, const yaml_event_t *event, str
     if (code == 0) {
         code = anchor_open(reader, name, event->start_mark, &anchor);
     }
+    struct node *made = NULL;
     if (code == 0) {
-        code = node_make(reader, is_map ? NODE_MAP : NODE_LIST, event->start_mark, node);
+        code = node_make(reader, is_map ? NODE_MAP : NODE_LIST, event->start_mark, &made);
     }
-    if (code < 0) {
+    if (code < 0 || made == NULL) {
         return code;
     }
     reader->depth++;
-    code = is_map ? read_map(reader, *node) : read_list(reader, *node);
+    code = is_map ? read_map(reader, made) : read_list(reader, made);
     reader->depth--;
-    anchor_close(reader, anchor, *node);
+    anchor_close(reader, anchor, made);
+    *node = made;
     return code;
 }
 

@@ -34,12 +34,17 @@ static bool looking_at(const struct scan *scan, const char *text)
     return str_starts_with(str_skip(scan->text, scan->at), str_from(text));
 }
 
+static bool is_one_of(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
 /* A backslash takes the meaning from the characters that have one. Before any other it stands for
  * itself, so that paths of Windows survive. */
 static int scan_escape(struct scan *scan, struct buffer *out)
 {
     struct str rest = str_skip(scan->text, scan->at);
-    bool is_special = rest.len > 1 && memchr("\\(){}%|", rest.data[1], 7) != NULL;
+    bool is_special = rest.len > 1 && is_one_of(rest.data[1], "\\(){}%|");
     scan->at += is_special ? 2 : 1;
     return put(scan, out, is_special ? str_make(rest.data + 1, 1) : str_first(rest, 1));
 }
@@ -98,7 +103,10 @@ static int argument_text(struct scan *scan, const struct buffer *argument, char 
 
 static void change_case(struct buffer *argument, char first, char last)
 {
-    char *data = argument->data == NULL ? NULL : argument->data + argument->start;
+    if (argument->data == NULL) {
+        return;
+    }
+    char *data = argument->data + argument->start;
     for (size_t i = 0; i < buffer_size(argument); i++) {
         if (data[i] >= first && data[i] <= last) {
             data[i] ^= 0x20;
@@ -131,7 +139,10 @@ static int filter_literal(struct scan *scan, struct buffer *argument)
 static int filter_fixpathsep(struct scan *scan, struct buffer *argument)
 {
     (void)scan;
-    char *data = argument->data == NULL ? NULL : argument->data + argument->start;
+    if (argument->data == NULL) {
+        return 0;
+    }
+    char *data = argument->data + argument->start;
     for (size_t i = 0; i < buffer_size(argument); i++) {
         data[i] = data[i] == '\\' ? '/' : data[i];
     }
@@ -352,7 +363,7 @@ static int scan_text(struct scan *scan, bool in_expression, struct buffer *out)
             /* As far as nothing can have a meaning, but at least the character here. */
             size_t len = 1;
             struct str rest = str_skip(scan->text, scan->at);
-            while (len < rest.len && memchr("\\%|)", rest.data[len], 4) == NULL) {
+            while (len < rest.len && !is_one_of(rest.data[len], "\\%|)")) {
                 len++;
             }
             code = put(scan, out, str_first(rest, len));

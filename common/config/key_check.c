@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Without this OpenSSL would ask on the terminal. */
+/* Without this OpenSSL would ask on the terminal. Its type is OpenSSL's. */
+// NOLINTNEXTLINE(readability-non-const-parameter)
 static int no_passphrase(char *buffer, int size, int writing, void *context)
 {
     (void)buffer;

@@ -66,12 +66,16 @@ size_t problems_warnings(const struct problems *problems)
     return problems->warnings;
 }
 
+static bool is_base64(char c)
+{
+    return isalnum((unsigned char)c) || c == '+' || c == '/' || c == '=';
+}
+
 static bool is_key_material(struct str line)
 {
     struct str text = str_trim(line);
     size_t run = 0;
-    while (run < text.len &&
-           (isalnum((unsigned char)text.data[run]) || memchr("+/=", text.data[run], 3) != NULL)) {
+    while (run < text.len && is_base64(text.data[run])) {
         run++;
     }
     return run >= KEY_MATERIAL_MIN || (run > 0 && run == text.len && text.data[run - 1] == '=');

@@ -356,10 +356,9 @@ int value_from_items(const struct option *option, const struct str *items, size_
 static int format_with(const struct unit *units, size_t count, int64_t number, char *out,
                        size_t size)
 {
-    const struct unit *best = NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (units[i].name[0] != '\0' && number % units[i].factor == 0 &&
-            (best == NULL || units[i].factor > best->factor)) {
+    const struct unit *best = &units[1]; /* the one with factor 1 that has a name */
+    for (size_t i = 2; i < count; i++) {
+        if (number % units[i].factor == 0 && units[i].factor > best->factor) {
             best = &units[i];
         }
     }
