@@ -367,13 +367,14 @@ int config_load(const struct config_request *request, struct problems *problems,
         .system = request->system == NULL ? &config_system_real : request->system,
         .problems = problems,
     };
+    const struct place nowhere = {NULL, 0, 0};
     int code = loader.config == NULL ? -ENOMEM : 0;
     for (size_t i = 0; i < request->context_count && code == 0; i++) {
         /* The names are the caller's; blocks remember positions, not names. */
         code = contexts_add(&loader.config->contexts, request->contexts[i]);
         if (code < 0) {
-            problem_add(problems, SEVERITY_ERROR, (struct place){NULL, 0, 0}, NULL,
-                        "there is no context \"%s\"", request->contexts[i]);
+            problem_add(problems, SEVERITY_ERROR, nowhere, NULL, "there is no context \"%s\"",
+                        request->contexts[i]);
         }
     }
     size_t errors_before = problems_errors(problems);
