@@ -123,6 +123,9 @@ const char *context_suggest(struct str name)
     const char *best = NULL;
     unsigned best_distance = 4;
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (name.len + best_distance < strlen(known[i])) {
+            continue; /* too short to be close */
+        }
         unsigned distance = str_distance(name, str_from(known[i]), best_distance);
         if (distance < best_distance) {
             best = known[i];

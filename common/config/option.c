@@ -127,6 +127,13 @@ static unsigned tolerance(struct str text)
     return text.len < 5 ? 1 : text.len < 10 ? 2 : 3;
 }
 
+/* Texts whose lengths differ by more are farther apart; telling so first keeps files with thousands
+ * of unknown keys quick. */
+static bool may_be_close(struct str a, struct str b, unsigned limit)
+{
+    return (a.len > b.len ? a.len - b.len : b.len - a.len) <= limit;
+}
+
 const struct option *option_suggest(struct str key)
 {
     const struct option *best = NULL;
@@ -137,8 +144,11 @@ const struct option *option_suggest(struct str key)
     }
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
         struct str candidate = str_from(options[i].key);
-        unsigned distance =
-            str_distance(key, section.len == 0 ? key_name(candidate) : candidate, best_distance);
+        candidate = section.len == 0 ? key_name(candidate) : candidate;
+        if (!may_be_close(key, candidate, best_distance)) {
+            continue;
+        }
+        unsigned distance = str_distance(key, candidate, best_distance);
         if (distance < best_distance) {
             best = &options[i];
             best_distance = distance;
