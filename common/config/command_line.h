@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line that all programs share: common flags, a program's own flags, command words, and
+ * from them a loaded configuration. The thread that runs main(). */
+#ifndef PORTICO_CONFIG_COMMAND_LINE_H
+#define PORTICO_CONFIG_COMMAND_LINE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "config/config.h"
+
+/* Exit statuses of every program. */
+enum {
+    EXIT_STATUS_FINE = 0,
+    EXIT_STATUS_FAILED = 1,
+    EXIT_STATUS_USAGE = 2,
+};
+
+/* One flag of a program itself. Its last use counts. */
+struct flag {
+    const char *name;     /* without the dashes */
+    char letter;          /* 0: none */
+    const char *argument; /* what --help calls it; NULL: it takes none */
+    const char *meaning;
+};
+
+/* A command word, such as "agents". */
+struct command {
+    const char *name;
+    const char *meaning;
+};
+
+/* What a program tells about itself; constant. Tables end with a NULL name and may be NULL. */
+struct program_usage {
+    const char *name;
+    enum program program;
+    const char *meaning;   /* one sentence for --help */
+    const char *arguments; /* what --help shows behind the options: "COMMAND", "" */
+    const struct flag *flags;
+    const struct command *commands; /* NULL: the program has none and takes no words */
+};
+
+struct command_line;
+
+/* Understand argv, whose strings must outlive the result. Flags stand anywhere; what follows --
+ * does not count as flags. The word after the command and all further ones are kept as they are.
+ *
+ * 0; -EINVAL: wrong usage, told on `err` with a suggestion: exit with EXIT_STATUS_USAGE; -ENOMEM.
+ */
+MUST_CHECK int command_line_parse(const struct program_usage *usage, int argc, char **argv,
+                                  FILE *err, struct command_line **line);
+void command_line_free(struct command_line *line);
+
+/* Do what the common flags ask for. Loads the configuration; its problems go to `err`.
+ *
+ * An exit status, when there is nothing left to do or it failed; else -1 and *config, which the
+ * caller owns. --help, --version and --help-config load nothing. */
+MUST_CHECK int command_line_begin(const struct command_line *line, FILE *out, FILE *err,
+                                  struct config **config);
+
+/* Load once more, as for a reload. As config_load(). */
+MUST_CHECK int command_line_load(const struct command_line *line, struct problems *problems,
+                                 struct config **config);
+
+/* The argument of a program's flag, "" when it takes none, NULL when it was not given. */
+const char *command_line_flag(const struct command_line *line, const char *name);
+bool command_line_is_verbose(const struct command_line *line);
+
+/* Words in order, the command first. NULL past the end. */
+const char *command_line_word(const struct command_line *line, size_t index);
+
+#endif
