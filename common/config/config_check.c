@@ -9,6 +9,8 @@
 #include "config/config_internal.h"
 #include "config/key_check.h"
 
+#define ENGINE "SqliteDataStore"
+
 struct checker {
     const struct config *config;
     struct problems *problems;
@@ -228,6 +230,19 @@ static void check_pair(const struct checker *checker, const char *certificate, c
     }
 }
 
+/* Old files name engines that GRR had; later GRR ignored the option. Neither reason to refuse a
+ * file that served for years, nor to keep silent about where its data will be. */
+static void check_engine(const struct checker *checker)
+{
+    const char *key = "Datastore.implementation";
+    if (!is_usable(checker, key) || strcmp(config_str(checker->config, key), ENGINE) == 0) {
+        return;
+    }
+    problem_add(checker->problems, SEVERITY_WARNING, config_evaluated(checker->config, key)->place,
+                "write " ENGINE ", or leave the option out", "%s %s is not known; %s is used", key,
+                config_str(checker->config, key), ENGINE);
+}
+
 void config_check(const struct config *config, struct problems *problems)
 {
     const struct checker checker = {config, problems};
@@ -236,4 +251,5 @@ void config_check(const struct config *config, struct problems *problems)
     check_listeners(&checker);
     check_pair(&checker, "Frontend.certificate", "PrivateKeys.server_key", true);
     check_pair(&checker, "CA.certificate", "PrivateKeys.ca_key", false);
+    check_engine(&checker);
 }

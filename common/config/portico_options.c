@@ -31,7 +31,7 @@ static int compare(const char *name, const char *path, const char *expected, siz
     if (!is_same) {
         fprintf(stderr,
                 "%s is not what the option table says; write it anew:\n"
-                "    build/dev/bin/portico-options %s > %s\n",
+                "    build/dev/tools/portico-options %s > %s\n",
                 path, name, path);
     }
     return is_same ? 0 : 1;

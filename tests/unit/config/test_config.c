@@ -506,3 +506,15 @@ Test(config, random_bytes_never_crash)
         cr_assert(loaded.code == 0 || loaded.code == -EINVAL);
     }
 }
+
+Test(config, engines_that_only_grr_had_load_with_a_warning)
+{
+    LOADED loaded = load_text("Datastore.implementation: MySQLAdvancedDataStore\n");
+    cr_assert_eq(loaded.code, 0, "%s", loaded.told);
+    cr_assert_str_eq(loaded.told,
+                     "t.yaml:1:27: warning: Datastore.implementation MySQLAdvancedDataStore is not "
+                     "known; SqliteDataStore is used\n"
+                     "    Datastore.implementation: MySQLAdvancedDataStore\n"
+                     "                              ^\n"
+                     "    hint: write SqliteDataStore, or leave the option out\n");
+}
