@@ -138,14 +138,15 @@ size_t loop_watches(const struct loop *loop)
 
 static uint32_t epoll_bits(unsigned interest)
 {
-    return (interest & WATCH_READ ? EPOLLIN : 0U) | (interest & WATCH_WRITE ? EPOLLOUT : 0U);
+    return ((interest & WATCH_READ) != 0 ? EPOLLIN : 0U) |
+           ((interest & WATCH_WRITE) != 0 ? EPOLLOUT : 0U);
 }
 
 /* Error and hang-up answer a read as well as a write. */
 static unsigned ready_bits(uint32_t events)
 {
-    return (events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? WATCH_READ : 0U) |
-           (events & (EPOLLOUT | EPOLLERR | EPOLLHUP) ? WATCH_WRITE : 0U);
+    return ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0 ? WATCH_READ : 0U) |
+           ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0 ? WATCH_WRITE : 0U);
 }
 
 int watch_set(struct loop *loop, struct watch *watch, unsigned interest)

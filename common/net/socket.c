@@ -24,7 +24,10 @@ static int close_with(int fd, int code)
 static int new_socket(int family, int type)
 {
     int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0) {
+        return -errno;
+    }
+    return fd;
 }
 
 static int set_option(int fd, int level, int name, int value)
@@ -69,7 +72,6 @@ static int bind_and_listen(int fd, const struct address *address, int backlog)
 int socket_listen(const struct address *address, const struct listen_options *options,
                   struct error *error)
 {
-    char text[ADDRESS_TEXT_SIZE];
     int family = address->any.sa_family;
     int fd = new_socket(family, SOCK_STREAM);
     int code = fd;
@@ -80,6 +82,7 @@ int socket_listen(const struct address *address, const struct listen_options *op
         code = bind_and_listen(fd, address, options->backlog);
     }
     if (code < 0) {
+        char text[ADDRESS_TEXT_SIZE];
         close_with(fd, code);
         return error_set_errno(error, code, "cannot listen on %s", address_format(address, text));
     }
@@ -235,7 +238,6 @@ static int bind_source(int fd, const struct address *source)
 
 int socket_connect(const struct address *address, const struct address *source, struct error *error)
 {
-    char text[ADDRESS_TEXT_SIZE];
     int fd = new_socket(address->any.sa_family, SOCK_STREAM);
     int code = fd < 0 ? fd : 0;
     if (code == 0 && source != NULL) {
@@ -247,6 +249,7 @@ int socket_connect(const struct address *address, const struct address *source, 
         code = -errno;
     }
     if (code < 0) {
+        char text[ADDRESS_TEXT_SIZE];
         close_with(fd, code);
         return error_set_errno(error, code, "cannot connect to %s", address_format(address, text));
     }
@@ -318,9 +321,7 @@ enum io socket_write(int fd, const void *data, size_t size, size_t *count)
 /* recvmsg() and sendmsg() share one message type, which is not const. */
 static struct msghdr message(const struct iovec *vector, size_t parts)
 {
-    struct msghdr message = {.msg_iovlen = parts};
-    memcpy(&message.msg_iov, &vector, sizeof vector);
-    return message;
+    return (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)vector, .msg_iovlen = parts};
 }
 
 enum io socket_readv(int fd, const struct iovec *vector, size_t parts, size_t *count)

@@ -166,7 +166,8 @@ static STACK_OF(X509) *
     return NULL;
 }
 
-/* Nobody is there to type a password. */
+/* Nobody is there to type a password. The type is OpenSSL's. */
+/* NOLINTNEXTLINE(readability-non-const-parameter) */
 static int refuse_password(char *password, int size, int writing, void *asked)
 {
     (void)password;
@@ -335,7 +336,8 @@ static SSL_CTX *find_wildcard(const struct tls_context *context, struct str want
 }
 
 /* A name nobody knows gets the default certificate: it is the client who can tell whether that
- * will do. */
+ * will do. The type is OpenSSL's. */
+/* NOLINTNEXTLINE(readability-non-const-parameter) */
 static int choose_certificate(SSL *ssl, int *alert, void *opaque)
 {
     const struct tls_context *context = opaque;
