@@ -40,9 +40,6 @@ void craft_init(struct craft *craft, const struct parties *parties)
     memset(craft, 0, sizeof *craft);
     craft->from = parties->agent;
     craft->to = parties->server;
-    snprintf(craft->source_text, sizeof craft->source_text, "aff4:/%s",
-             rsa_key_client_id(parties->agent)->text);
-    craft->source = str_from(craft->source_text);
     CHECK(cipher_random(&craft->keys, sizeof craft->keys) == 0);
     craft->keys.hmac_type = FULL_HMAC;
     craft->nonce = (uint64_t)PARTIES_NOW;
@@ -93,10 +90,16 @@ static struct str craft_properties(const struct craft *craft)
     return keep(&out);
 }
 
-static struct str craft_metadata(const struct craft *craft, struct str properties)
+static struct str craft_metadata(const struct craft *craft, const struct parties *parties,
+                                 struct str properties)
 {
     uint8_t signature[RSA_BYTES_MAX];
+    char name[sizeof "aff4:/" + CLIENT_ID_LEN];
     struct cipher_metadata metadata = {.source = craft->source};
+    if (craft->source.data == NULL && !craft->omits_source) {
+        snprintf(name, sizeof name, "aff4:/%s", rsa_key_client_id(parties->agent)->text);
+        metadata.source = str_from(name);
+    }
     struct buffer out = fresh();
     if (craft->metadata.data != NULL) {
         CHECK(buffer_append(&out, craft->metadata) == 0);
@@ -152,7 +155,7 @@ struct str craft_build(struct craft *craft, struct parties *parties)
     struct cipher *cipher = parties->tools.cipher;
     CHECK(cipher_random(iv, sizeof iv) == 0);
     struct str properties = craft_properties(craft);
-    struct str plain_metadata = craft_metadata(craft, properties);
+    struct str plain_metadata = craft_metadata(craft, parties, properties);
     CHECK(cipher_encrypt(cipher, craft->keys.key, craft->keys.metadata_iv, plain_metadata,
                          &metadata) == 0);
     struct envelope envelope = {

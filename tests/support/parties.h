@@ -25,9 +25,10 @@ void parties_done(struct parties *parties);
 /* How to make a packet from the agent to the server; craft_init() makes an honest one. */
 struct craft {
     const struct rsa_key *from, *to; /* who signs, whom it is encrypted to */
-    struct str source;               /* as it stands in the metadata; no data: absent */
-    struct cipher_properties keys;   /* what encrypts */
-    struct str properties;           /* serialised, instead of `keys`; no data: from `keys` */
+    struct str source;               /* as it stands in the metadata; no data: the agent's name */
+    bool omits_source;
+    struct cipher_properties keys; /* what encrypts */
+    struct str properties;         /* serialised, instead of `keys`; no data: from `keys` */
     bool is_unsigned, uses_pss;
     struct str metadata; /* serialised, instead of the above; no data: from the above */
     struct str packed;   /* PackedMessageList; no data: an empty list with `nonce` */
@@ -36,7 +37,6 @@ struct craft {
     enum hmac_digest digest;
     bool omits_simple, omits_full; /* HMACs */
     bool raw_ciphertext;           /* `packed` goes out as the ciphertext, unencrypted */
-    char source_text[64];
 };
 
 void craft_init(struct craft *craft, const struct parties *parties);
