@@ -19,6 +19,7 @@ endfunction()
 
 portico_need(YAML yaml-0.1 libyaml-dev)
 portico_need(OPENSSL openssl>=3.0 libssl-dev)
+portico_need(SQLITE sqlite3>=3.37 libsqlite3-dev)
 if(BUILD_TESTING OR NOT DEFINED BUILD_TESTING)
   portico_need(CRITERION criterion libcriterion-dev)
 endif()
