@@ -185,7 +185,7 @@ const char *wire_handler_session(enum wire_handler handler)
     return handlers[handler].session;
 }
 
-static bool find_handler(struct str path, struct address *address)
+static bool find_handler(struct str path, struct recipient *address)
 {
     for (unsigned i = 0; i < WIRE_HANDLER_COUNT; i++) {
         if (str_equal(path, str_from(handlers[i].session + sizeof "aff4:/" - 1))) {
@@ -196,10 +196,10 @@ static bool find_handler(struct str path, struct address *address)
     return false;
 }
 
-int address_parse(struct str session_id, struct address *address)
+int recipient_parse(struct str session_id, struct recipient *address)
 {
     struct urn urn;
-    struct address found = {.is_flow = false};
+    struct recipient found = {.is_flow = false};
     if (urn_parse(session_id, &urn) < 0) {
         return -EINVAL;
     }

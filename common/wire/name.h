@@ -69,7 +69,7 @@ const char *wire_handler_name(enum wire_handler handler);
 const char *wire_handler_session(enum wire_handler handler);
 
 /* Whom a message is for. */
-struct address {
+struct recipient {
     bool is_flow;              /* else a well-known handler */
     enum wire_handler handler; /* unless is_flow */
     struct client_id client;   /* with is_flow; NOT who sent it: compare (section 13) */
@@ -77,6 +77,6 @@ struct address {
 };
 
 /* 0, or -EINVAL: the session id addresses nobody. */
-MUST_CHECK int address_parse(struct str session_id, struct address *address);
+MUST_CHECK int recipient_parse(struct str session_id, struct recipient *address);
 
 #endif

@@ -18,7 +18,7 @@ static void look_into(const struct message *message)
 {
     struct status_payload status;
     struct blob_payload blob;
-    struct address address;
+    struct recipient address;
     struct buffer pem;
     buffer_init(&pem, 1 << 16);
     if (payload_read_status(message->args, &status) == 0) {
@@ -30,7 +30,7 @@ static void look_into(const struct message *message)
     if (payload_read_csr(message->args, &pem, NULL) < 0) {
         CHECK(buffer_size(&pem) == 0);
     }
-    if (address_parse(message->session_id, &address) == 0 && address.is_flow) {
+    if (recipient_parse(message->session_id, &address) == 0 && address.is_flow) {
         CHECK(address.flow[0] != '\0');
     }
     buffer_done(&pem);

@@ -72,20 +72,20 @@ Test(name, sources_are_told_apart)
 
 Test(name, receivers_are_found)
 {
-    struct address address;
+    struct recipient address;
     for (unsigned i = 0; i < WIRE_HANDLER_COUNT; i++) {
         enum wire_handler handler = (enum wire_handler)i;
-        cr_assert_eq(address_parse(str_from(wire_handler_session(handler)), &address), 0);
+        cr_assert_eq(recipient_parse(str_from(wire_handler_session(handler)), &address), 0);
         cr_expect_not(address.is_flow);
         cr_expect_eq(address.handler, handler);
     }
     cr_expect_str_eq(wire_handler_name(WIRE_HANDLER_BLOB), "BlobHandler");
     cr_expect_str_eq(wire_handler_name(WIRE_HANDLER_OLD_STATS), "");
-    cr_assert_eq(address_parse(STR("aff4:/C.0123456789abcdef/D2AAF46B"), &address), 0);
+    cr_assert_eq(recipient_parse(STR("aff4:/C.0123456789abcdef/D2AAF46B"), &address), 0);
     cr_expect(address.is_flow);
     cr_expect_str_eq(address.client.text, "C.0123456789abcdef");
     cr_expect_str_eq(address.flow, "D2AAF46B");
-    cr_assert_eq(address_parse(STR("aff4:/C.0123456789abcdef/flows/D2AAF46B"), &address), 0);
+    cr_assert_eq(recipient_parse(STR("aff4:/C.0123456789abcdef/flows/D2AAF46B"), &address), 0);
     cr_expect_str_eq(address.flow, "D2AAF46B");
 }
 
@@ -101,7 +101,7 @@ Test(name, addresses_of_nobody_are_refused)
             "12345678901234567890123456789012345678901234567890123456789012345"),
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        struct address address;
-        cr_expect_eq(address_parse(bad[i], &address), -EINVAL, "case %zu", i);
+        struct recipient address;
+        cr_expect_eq(recipient_parse(bad[i], &address), -EINVAL, "case %zu", i);
     }
 }

@@ -275,8 +275,8 @@ static enum wire_reason try_to_enrol(struct bench *bench, const struct packet *p
     struct str list = bench->bundle.list;
     buffer_init(&pem, RSA_PEM_BYTES_MAX);
     while (message_next(&list, &message) > 0) {
-        struct address address;
-        if (address_parse(message.session_id, &address) < 0 || address.is_flow ||
+        struct recipient address;
+        if (recipient_parse(message.session_id, &address) < 0 || address.is_flow ||
             address.handler != WIRE_HANDLER_ENROL) {
             continue;
         }
