@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/str.h"
 
 struct certificate {
     X509 *x509;
@@ -22,7 +23,7 @@ static char *take_text(BIO *bio)
 {
     char *data;
     long size = BIO_get_mem_data(bio, &data);
-    char *text = strndup(data, (size_t)size);
+    char *text = str_dup(str_make(data, (size_t)size));
     CHECK(text != NULL);
     BIO_free(bio);
     return text;
