@@ -17,6 +17,11 @@ void session_wipe(struct session *session)
     OPENSSL_cleanse(session, sizeof *session);
 }
 
+bool session_is_of(const struct session *session, const struct rsa_key *peer)
+{
+    return memcmp(session->peer, rsa_key_fingerprint(peer), sizeof session->peer) == 0;
+}
+
 void sealing_wipe(struct sealing *sealing)
 {
     OPENSSL_cleanse(sealing, sizeof *sealing);
