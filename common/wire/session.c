@@ -85,6 +85,7 @@ static int wrap(struct wire_tools *tools, const struct rsa_key *own, const struc
         (error = cipher_encrypt(tools->cipher, properties->key, properties->metadata_iv,
                                 buffer_view(&metadata), &encrypted)) == 0) {
         struct str view = buffer_view(&encrypted);
+        CHECK(view.data != NULL && view.len <= sizeof sealing->metadata);
         memcpy(sealing->metadata, view.data, view.len);
         sealing->metadata_len = (uint16_t)view.len;
     }
