@@ -96,16 +96,18 @@ static int read_properties_field(const struct field *field, struct properties_vi
     }
 }
 
-static int check_properties(const struct properties_view *view, enum wire_reason *reason)
+static bool is_key(struct str bytes)
 {
-    if (view->key.len != WIRE_KEY_BYTES || view->metadata_iv.len != WIRE_KEY_BYTES ||
-        view->hmac_key.len != WIRE_KEY_BYTES) {
-        return wire_refuse(reason, WIRE_REASON_CIPHER_KEY_LENGTH);
+    return bytes.data != NULL && bytes.len == WIRE_KEY_BYTES;
+}
+
+static enum wire_reason find_properties_fault(const struct properties_view *view)
+{
+    if (!is_key(view->key) || !is_key(view->metadata_iv) || !is_key(view->hmac_key)) {
+        return WIRE_REASON_CIPHER_KEY_LENGTH;
     }
-    if (view->hmac_type != SIMPLE_HMAC && view->hmac_type != FULL_HMAC) {
-        return wire_refuse(reason, WIRE_REASON_HMAC_TYPE);
-    }
-    return 0;
+    return view->hmac_type == SIMPLE_HMAC || view->hmac_type == FULL_HMAC ? WIRE_NO_REASON
+                                                                          : WIRE_REASON_HMAC_TYPE;
 }
 
 int cipher_properties_decode(struct str bytes, struct cipher_properties *properties,
@@ -122,9 +124,9 @@ int cipher_properties_decode(struct str bytes, struct cipher_properties *propert
     if (more < 0) {
         return wire_refuse(reason, WIRE_REASON_CIPHER_PROPERTIES);
     }
-    int error = check_properties(&view, reason);
-    if (error < 0) {
-        return error;
+    enum wire_reason fault = find_properties_fault(&view);
+    if (fault != WIRE_NO_REASON) {
+        return wire_refuse(reason, fault);
     }
     memcpy(properties->key, view.key.data, WIRE_KEY_BYTES);
     memcpy(properties->metadata_iv, view.metadata_iv.data, WIRE_KEY_BYTES);

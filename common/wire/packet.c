@@ -262,8 +262,8 @@ void bundle_done(struct bundle *bundle)
 
 static void empty_bundle(struct bundle *bundle)
 {
-    buffer_clear(&bundle->plain);
-    buffer_clear(&bundle->inflated);
+    wire_tools_reuse(&bundle->plain);
+    wire_tools_reuse(&bundle->inflated);
     bundle->list = str_make(NULL, 0);
     bundle->count = 0;
     bundle->has_timestamp = false;

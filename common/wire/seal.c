@@ -67,7 +67,7 @@ static int write_packet(struct wire_tools *tools, const struct sealing *sealing,
     uint8_t iv[WIRE_KEY_BYTES];
     uint8_t simple[HMAC_SHA256_BYTES];
     uint8_t full[HMAC_SHA256_BYTES];
-    int error = cipher_random(iv, sizeof iv);
+    int error = wire_tools_iv(tools, iv);
     if (error < 0) {
         return error;
     }
@@ -93,7 +93,8 @@ static int write_packet(struct wire_tools *tools, const struct sealing *sealing,
 int seal_packet(struct wire_tools *tools, const struct sealing *sealing,
                 const struct seal_content *content, struct buffer *out)
 {
-    buffer_clear(&tools->plain);
+    wire_tools_reuse(&tools->plain);
+    wire_tools_reuse(&tools->packed);
     int error = pack(tools, content, &tools->plain);
     return error < 0 ? error : write_packet(tools, sealing, content, out);
 }

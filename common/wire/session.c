@@ -17,6 +17,11 @@ void session_wipe(struct session *session)
     OPENSSL_cleanse(session, sizeof *session);
 }
 
+bool session_is_of(const struct session *session, const struct rsa_key *peer)
+{
+    return memcmp(session->peer, rsa_key_fingerprint(peer), sizeof session->peer) == 0;
+}
+
 void sealing_wipe(struct sealing *sealing)
 {
     OPENSSL_cleanse(sealing, sizeof *sealing);
@@ -80,6 +85,7 @@ static int wrap(struct wire_tools *tools, const struct rsa_key *own, const struc
         (error = cipher_encrypt(tools->cipher, properties->key, properties->metadata_iv,
                                 buffer_view(&metadata), &encrypted)) == 0) {
         struct str view = buffer_view(&encrypted);
+        CHECK(view.data != NULL && view.len <= sizeof sealing->metadata);
         memcpy(sealing->metadata, view.data, view.len);
         sealing->metadata_len = (uint16_t)view.len;
     }

@@ -7,6 +7,7 @@
 #define PORTICO_WIRE_SESSION_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/clock.h"
@@ -22,9 +23,9 @@ struct wire_tools;
 enum {
     SESSION_SOURCE_BYTES = 63, /* of a sender's name, "aff4:/" not counted */
     SEALING_METADATA_BYTES = RSA_BYTES_MAX + 128,
-    /* An agent makes a new cipher every day; a server may keep its own as long (section 5). */
 };
 
+/* An agent makes a new cipher every day; a server may keep its own as long (section 5). */
 #define SEALING_LIFETIME USEC_PER_DAY
 
 struct session {
@@ -41,6 +42,9 @@ struct session {
 static_assert(sizeof(struct session) == 184, "caches in shared memory agree on this");
 
 void session_wipe(struct session *session);
+
+/* Whether that key signed it; ask each time a cached session is used. */
+bool session_is_of(const struct session *session, const struct rsa_key *peer);
 
 struct sealing {
     usec_t made; /* wall clock */

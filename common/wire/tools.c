@@ -2,13 +2,19 @@
 /* One thread's tools. */
 #include "wire/tools.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
+#include <string.h>
 
 #include "wire/cipher.h"
+#include "wire/envelope.h"
 #include "wire/zip.h"
 
 /* More than any list that the other end would take. */
 enum { SCRATCH_BYTES_MAX = 256 << 20 };
+
+/* A buffer above this is not kept: polls are small, one of 40 MB is rare. */
+enum { KEPT_BYTES_MAX = 256 << 10 };
 
 int wire_tools_init(struct wire_tools *tools)
 {
@@ -39,4 +45,28 @@ void wire_tools_done(struct wire_tools *tools)
     wipe(&tools->plain);
     wipe(&tools->packed);
     *tools = (struct wire_tools){.cipher = NULL};
+}
+
+int wire_tools_iv(struct wire_tools *tools, uint8_t *iv)
+{
+    static_assert(sizeof tools->ivs % WIRE_KEY_BYTES == 0, "whole IVs");
+    if (tools->ivs_left == 0) {
+        int error = cipher_random(tools->ivs, sizeof tools->ivs);
+        if (error < 0) {
+            return error;
+        }
+        tools->ivs_left = sizeof tools->ivs;
+    }
+    memcpy(iv, tools->ivs + sizeof tools->ivs - tools->ivs_left, WIRE_KEY_BYTES);
+    tools->ivs_left = (uint16_t)(tools->ivs_left - WIRE_KEY_BYTES);
+    return 0;
+}
+
+void wire_tools_reuse(struct buffer *buffer)
+{
+    if (buffer->capacity > KEPT_BYTES_MAX) {
+        buffer_done(buffer);
+    } else {
+        buffer_clear(buffer);
+    }
 }

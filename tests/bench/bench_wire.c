@@ -43,7 +43,6 @@ static void seal_poll(struct warm *warm, size_t compress_from)
 
 static void warm_init(struct warm *warm, size_t args_bytes, size_t compress_from)
 {
-    static char args[1024];
     enum wire_reason reason;
     struct packet packet;
     struct claim claim;
@@ -58,6 +57,7 @@ static void warm_init(struct warm *warm, size_t args_bytes, size_t compress_from
     buffer_init(&warm->answer, 1 << 20);
     bundle_init(&warm->bundle, &warm->limits);
     if (args_bytes > 0) {
+        static char args[1024];
         const struct message message = {.session_id = STR("aff4:/C.0123456789abcdef/F:12345678"),
                                         .args = str_make(args, args_bytes),
                                         .args_type = STR("StatEntry"),

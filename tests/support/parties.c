@@ -51,7 +51,7 @@ static struct str keep(struct buffer *buffer)
     struct str view = buffer_view(buffer);
     char *copy = malloc(view.len + 1);
     CHECK(copy != NULL);
-    if (view.len > 0) {
+    if (view.data != NULL) {
         memcpy(copy, view.data, view.len);
     }
     size_t len = view.len;

@@ -319,6 +319,27 @@ Test(packet, refuses_to_open_what_nobody_vouched_for, .signal = SIGABRT)
     cr_log_error("opened: %d", error);
 }
 
+Test(packet, no_iv_is_used_twice_and_large_packets_leave_no_memory_behind)
+{
+    enum { PACKETS = 200 };
+    static uint8_t ivs[PACKETS][WIRE_KEY_BYTES];
+    struct buffer large;
+    for (int i = 0; i < PACKETS; i++) {
+        cr_assert_eq(wire_tools_iv(&parties.tools, ivs[i]), 0);
+        for (int j = 0; j < i; j++) {
+            cr_assert_arr_neq(ivs[i], ivs[j], WIRE_KEY_BYTES);
+        }
+    }
+    buffer_init(&large, 2 << 20);
+    cr_assert_eq(buffer_reserve(&large, 1 << 20), 0);
+    wire_tools_reuse(&large);
+    cr_expect_eq(large.capacity, 0);
+    cr_assert_eq(buffer_reserve(&large, 1000), 0);
+    wire_tools_reuse(&large);
+    cr_expect_geq(large.capacity, 1000);
+    buffer_done(&large);
+}
+
 Test(packet, api_version_comes_from_the_query_only_where_it_is_a_number)
 {
     cr_expect_eq(packet_api_from_query(STR("")), 3);
