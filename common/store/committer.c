@@ -43,14 +43,16 @@ struct committer {
     struct store *store;
     struct committer_settings settings;
     pthread_t thread;
-    bool joined;
+    bool joined; /* by whoever stops it: one thread at a time */
 
     pthread_mutex_t lock; /* for everything below */
     pthread_cond_t wake;
+    pthread_cond_t ended;
     struct jobs queue;
     struct seen_table seen;
     usec_t seen_due; /* monotonic; USEC_NEVER: nothing waits */
     bool stopping;
+    bool has_ended; /* the thread is about to return */
     struct committer_statistics statistics;
 
     /* The thread's own. */
@@ -342,6 +344,10 @@ static void *run(void *context)
         }
         write_all_seen(committer, seen);
     }
+    pthread_mutex_lock(&committer->lock);
+    committer->has_ended = true;
+    pthread_cond_broadcast(&committer->ended);
+    pthread_mutex_unlock(&committer->lock);
     return NULL;
 }
 
@@ -361,6 +367,7 @@ static void release(struct committer *committer)
 {
     pthread_mutex_destroy(&committer->lock);
     pthread_cond_destroy(&committer->wake);
+    pthread_cond_destroy(&committer->ended);
     agent_set_free(committer->seen.places);
     free(committer->seen.entries);
     free(committer->writing);
@@ -393,6 +400,7 @@ static void init_locks(struct committer *committer)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&committer->lock, NULL);
     pthread_cond_init(&committer->wake, &attributes);
+    pthread_cond_init(&committer->ended, &attributes);
     pthread_condattr_destroy(&attributes);
 }
 
@@ -423,19 +431,22 @@ int committer_new(const struct committer_settings *settings, struct committer **
 
 int committer_stop(struct committer *committer, usec_t patience)
 {
-    struct timespec until;
+    usec_t deadline = usec_add(now(), patience);
+    struct timespec until = {deadline / USEC_PER_SEC, deadline % USEC_PER_SEC * 1000};
     pthread_mutex_lock(&committer->lock);
     committer->stopping = true;
     pthread_cond_signal(&committer->wake);
-    pthread_mutex_unlock(&committer->lock);
-    if (committer->joined) {
-        return 0;
+    int r = 0;
+    while (!committer->has_ended && r == 0) {
+        r = pthread_cond_timedwait(&committer->ended, &committer->lock, &until);
     }
-    usec_t deadline = usec_add(now(), patience);
-    until = (struct timespec){deadline / USEC_PER_SEC, deadline % USEC_PER_SEC * 1000};
-    int r = -pthread_clockjoin_np(committer->thread, NULL, CLOCK_MONOTONIC, &until);
-    committer->joined = r == 0;
-    return r;
+    bool has_ended = committer->has_ended;
+    pthread_mutex_unlock(&committer->lock);
+    if (has_ended && !committer->joined) {
+        pthread_join(committer->thread, NULL); /* at once: it has nothing left to do */
+        committer->joined = true;
+    }
+    return has_ended ? 0 : -ETIMEDOUT;
 }
 
 void committer_free(struct committer *committer)

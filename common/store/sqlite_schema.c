@@ -15,7 +15,9 @@
 static const char *const migrations[] = {
     /* 1. Sightings stand apart: they change all the time, and beside keys and certificates two
      * would fill a page. States of requests: 1 queued, 2 expired, 3 finished; the partial index is
-     * the queue. `args` is kept apart from `raw` only when it is no part of it. AUTOINCREMENT: a
+     * the queue. `args` is kept apart from `raw` only when it is no part of it. Messages are
+     * indexed by time first: agents' clocks go together, so new ones meet on a few pages, whoever
+     * sent them. AUTOINCREMENT: a
      * number that was given out is never given out again, even when its row is gone. */
     "CREATE TABLE agents (id BLOB PRIMARY KEY NOT NULL, state INTEGER NOT NULL,"
     " version INTEGER NOT NULL, first_seen INTEGER NOT NULL, key BLOB NOT NULL,"
@@ -41,7 +43,7 @@ static const char *const migrations[] = {
     " packet_timestamp INTEGER, place INTEGER NOT NULL, handler TEXT NOT NULL,"
     " received INTEGER NOT NULL, args_type TEXT NOT NULL, args_offset INTEGER,"
     " args_length INTEGER, args BLOB, raw BLOB NOT NULL);"
-    "CREATE UNIQUE INDEX messages_name ON messages (agent, packet_timestamp, place);"
+    "CREATE UNIQUE INDEX messages_name ON messages (packet_timestamp, agent, place);"
     "CREATE TABLE work (id INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL,"
     " agent BLOB NOT NULL, flow TEXT NOT NULL, request INTEGER NOT NULL, handler TEXT NOT NULL,"
     " message INTEGER NOT NULL, created INTEGER NOT NULL,"

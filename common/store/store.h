@@ -17,7 +17,7 @@
  *     -EBUSY     somebody else kept it locked for too long; try again
  *     -EUCLEAN   it is damaged;  -ENOTSUP: made by a newer version
  *     -ENOENT    it is gone (removed or moved away)
- *     -EIO       any other failure of the medium
+ *     -EIO       any other failure of the medium, a quota or file size limit included
  * with words in *error (may be NULL). A failed write stored nothing. Calls work again by themselves
  * when the cause is gone. */
 #ifndef PORTICO_STORE_STORE_H

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -183,6 +184,10 @@ Test(store_sqlite_processes, killed_writers_lose_nothing_that_was_acknowledged)
             children[i] = start_writer(i + 1, 1 + round * EACH, EACH, ends[1]);
         }
         close(ends[1]);
+        if (round % 2 == 0) {
+            /* These die while they write; the others perhaps while they open the store. */
+            poll(&(struct pollfd){.fd = ends[0], .events = POLLIN}, 1, 10000);
+        }
         for (int i = 0; i < AGENTS; i++) {
             usleep((useconds_t)(next_random(&random) % 15000));
             kill(children[i], SIGKILL);
@@ -203,7 +208,7 @@ Test(store_sqlite_processes, killed_writers_lose_nothing_that_was_acknowledged)
     }
     close_store();
     cr_log_info("%llu bundles were acknowledged", (unsigned long long)acknowledged);
-    cr_assert_gt(acknowledged, ROUNDS);
+    cr_assert_geq(acknowledged, ROUNDS / 2);
 }
 
 /* ---- what others did ---- */
