@@ -29,8 +29,7 @@ static bool find_request(const struct bundle *bundle, struct message *found)
 }
 
 static int check_request(struct frontend *frontend, const struct message *message,
-                         const struct claim *claim, struct rsa_key **key,
-                         enum wire_reason *reason)
+                         const struct claim *claim, struct rsa_key **key, enum wire_reason *reason)
 {
     struct client_id source;
     struct buffer pem;

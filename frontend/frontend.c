@@ -23,8 +23,7 @@ enum {
     WORK_QUEUE = 2048,
 };
 
-static int read_trusted(struct frontend *frontend, const struct config *config,
-                        struct error *error)
+static int read_trusted(struct frontend *frontend, const struct config *config, struct error *error)
 {
     struct option_list list = config_list(config, "Frontend.trusted_proxies");
     frontend->trusted = calloc(list.count + 1, sizeof *frontend->trusted);
@@ -54,7 +53,8 @@ static int read_settings(struct frontend *frontend, const struct config *config,
     return read_trusted(frontend, config, error);
 }
 
-/* Without the cache every instance pays RSA for itself; that is slow, and no reason not to serve. */
+/* Without the cache every instance pays RSA for itself; that is slow, and no reason not to serve.
+ */
 static int open_sessions(struct frontend *frontend, const struct config *config)
 {
     struct error error = {.line = 0};
@@ -64,8 +64,8 @@ static int open_sessions(struct frontend *frontend, const struct config *config)
     if (mkdir(directory, 0750) != 0 && errno != EEXIST) {
         error_set_errno(&error, -errno, "cannot make %s", directory);
     } else if (session_cache_open(path, config_size(config, "Frontend.session_cache"),
-                                  rsa_key_fingerprint(frontend->identity.key),
-                                  &frontend->sessions, &error) == 0) {
+                                  rsa_key_fingerprint(frontend->identity.key), &frontend->sessions,
+                                  &error) == 0) {
         return 0;
     }
     log_error_value(LOG_LEVEL_WARNING, "serving without session cache", &error);

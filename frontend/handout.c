@@ -37,8 +37,8 @@ static int append_request(struct buffer *list, const struct store_request *store
         .args_type = stored->args_type,
         .cpu_limit_ms = stored->cpu_limit == 0 ? REQUEST_CPU_LIMIT_MS
                                                : (uint64_t)(stored->cpu_limit / USEC_PER_MSEC),
-        .network_bytes_limit = stored->network_limit == 0 ? REQUEST_NETWORK_BYTES_LIMIT
-                                                          : stored->network_limit,
+        .network_bytes_limit =
+            stored->network_limit == 0 ? REQUEST_NETWORK_BYTES_LIMIT : stored->network_limit,
         .runtime_limit_us = (uint64_t)stored->runtime_limit,
     };
     int result = next_task_id(handout->now, &request.task_id);

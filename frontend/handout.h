@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From leased requests to the bytes of an answer (protocol section 8). Any thread, each with its own
- * tools. */
+/* From leased requests to the bytes of an answer (protocol section 8). Any thread, each with its
+ * own tools. */
 #ifndef PORTICO_FRONTEND_HANDOUT_H
 #define PORTICO_FRONTEND_HANDOUT_H
 

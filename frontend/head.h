@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A second look at every request head. libmicrohttpd 0.9.75 reads leniently: it takes the first of
- * several Content-Length fields, ignores codings that it does not know, and joins folded lines; behind
- * a proxy that keeps connections, each of these is a way to smuggle requests. What cannot be told
- * apart any more once it is parsed (bare LF) is only met by listening on loopback, behind a strict
- * balancer. Pure but for reading the connection. */
+ * several Content-Length fields, ignores codings that it does not know, and joins folded lines;
+ * behind a proxy that keeps connections, each of these is a way to smuggle requests. What cannot be
+ * told apart any more once it is parsed (bare LF) is only met by listening on loopback, behind a
+ * strict balancer. Pure but for reading the connection. */
 #ifndef PORTICO_FRONTEND_HEAD_H
 #define PORTICO_FRONTEND_HEAD_H
 

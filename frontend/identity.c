@@ -36,8 +36,7 @@ static int load_certificate(struct identity *identity, const struct config *conf
 static int load_authority(struct identity *identity, const struct config *config,
                           struct rsa_meter *meter, struct error *error)
 {
-    if (!config_is_set(config, "PrivateKeys.ca_key") ||
-        !config_is_set(config, "CA.certificate")) {
+    if (!config_is_set(config, "PrivateKeys.ca_key") || !config_is_set(config, "CA.certificate")) {
         return 0;
     }
     int result = load_key(config, "PrivateKeys.ca_key", meter, &identity->authority, error);

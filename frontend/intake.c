@@ -53,9 +53,8 @@ static bool add_message(struct intake *intake, const struct message *message,
 }
 
 /* True unless the message is dropped. */
-static bool place(struct intake *intake, const struct message *message,
-                  const struct bundle *bundle, const struct client_id *source, uint32_t number,
-                  struct recipient *recipient)
+static bool place(struct intake *intake, const struct message *message, const struct bundle *bundle,
+                  const struct client_id *source, uint32_t number, struct recipient *recipient)
 {
     if (message->defect != MESSAGE_FINE || recipient_parse(message->session_id, recipient) < 0) {
         return false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who a request is from: the connection's other end, or, when that is a trusted proxy, whom it names
- * in X-Forwarded-For. */
+/* Who a request is from: the connection's other end, or, when that is a trusted proxy, whom it
+ * names in X-Forwarded-For. */
 #ifndef PORTICO_FRONTEND_PEER_H
 #define PORTICO_FRONTEND_PEER_H
 

@@ -2,8 +2,8 @@
 /* The states of a poll. Each step either goes on, or suspends the connection and hands the poll to
  * another thread, which sets the next state and resumes it:
  *
- *     BODY ─▶ OPEN ─┬─▶ WORK (pool: RSA, agents not cached) ─┬─▶ MESSAGES ─▶ STORE (committer) ─▶ ANSWER
- *                   └────────────────────────────────────────┘        └──────────────────────────▶
+ *     BODY ─▶ OPEN ─┬─▶ WORK (pool: RSA, agents not cached) ─┬─▶ MESSAGES ─▶ STORE (committer) ─▶
+ * ANSWER └────────────────────────────────────────┘        └──────────────────────────▶
  *
  * Any step may end in REFUSED. 200 is queued only after the committer said that the messages are on
  * the disk. */
@@ -144,8 +144,7 @@ void poll_free(struct poll *poll)
     if (frontend->is_verbose) {
         log_poll(poll);
     }
-    stats_time(frontend->stats, STAT_TOTAL_SECONDS,
-               clock_monotonic(frontend->clock) - poll->began);
+    stats_time(frontend->stats, STAT_TOTAL_SECONDS, clock_monotonic(frontend->clock) - poll->began);
     stats_subtract(frontend->stats, STAT_ACTIVE, 1);
     agent_unref(poll->agent);
     session_wipe(&poll->session);
@@ -207,15 +206,14 @@ static bool has_live_agent(struct poll *poll)
 
 static void find_sealing(struct poll *poll)
 {
-    poll->has_sealing = sealing_cache_find(
-        poll->frontend->sessions, rsa_key_fingerprint(poll->agent->key),
-        clock_wall(poll->frontend->clock), &poll->sealing);
+    poll->has_sealing =
+        sealing_cache_find(poll->frontend->sessions, rsa_key_fingerprint(poll->agent->key),
+                           clock_wall(poll->frontend->clock), &poll->sealing);
 }
 
 static uint32_t query_api(const struct poll *poll)
 {
-    const char *api =
-        MHD_lookup_connection_value(poll->connection, MHD_GET_ARGUMENT_KIND, "api");
+    const char *api = MHD_lookup_connection_value(poll->connection, MHD_GET_ARGUMENT_KIND, "api");
     char query[32] = "";
     if (api != NULL && strlen(api) < sizeof query - 8) {
         snprintf(query, sizeof query, "api=%s", api);
@@ -276,9 +274,8 @@ static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
         goto out;
     }
     poll->agent = agent_cache_get(frontend->agents, poll->id);
-    code = poll->agent != NULL
-               ? 0
-               : agent_cache_load(frontend->agents, poll->id, &poll->agent, NULL);
+    code =
+        poll->agent != NULL ? 0 : agent_cache_load(frontend->agents, poll->id, &poll->agent, NULL);
     bool is_known = code == 0 && poll->agent->state != STORE_FORGOTTEN;
     if (code < 0 && code != -ENODATA) {
         result = REASON_STORE;
@@ -320,8 +317,8 @@ static enum reason make_sealing(struct poll *poll, struct wire_tools *tools)
         return REASON_NONE;
     }
     if (sealing_make(tools, frontend->identity.key, poll->agent->key,
-                     str_from(frontend->identity.name), clock_wall(frontend->clock),
-                     &poll->sealing, &reason) < 0) {
+                     str_from(frontend->identity.name), clock_wall(frontend->clock), &poll->sealing,
+                     &reason) < 0) {
         return reason_of_wire(reason);
     }
     poll->has_sealing = true;

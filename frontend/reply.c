@@ -87,8 +87,7 @@ static struct MHD_Response *make_refusal(enum reason reason, usec_t retry_after,
     bool is_fine = add(response, "X-Portico-Reason", reason_code(reason));
     if (reason_status(reason) == MHD_HTTP_SERVICE_UNAVAILABLE) {
         usec_t after = retry_after + retry_after * step / (SPREAD - 1);
-        snprintf(text, sizeof text, "%lld",
-                 (long long)((after + USEC_PER_SEC - 1) / USEC_PER_SEC));
+        snprintf(text, sizeof text, "%lld", (long long)((after + USEC_PER_SEC - 1) / USEC_PER_SEC));
         is_fine = is_fine && add(response, MHD_HTTP_HEADER_RETRY_AFTER, text);
     }
     if (closes) {
@@ -189,9 +188,8 @@ enum MHD_Result replies_certificate(const struct replies *replies,
 enum MHD_Result replies_health(const struct replies *replies, struct MHD_Connection *connection,
                                bool is_well)
 {
-    return is_well
-               ? MHD_queue_response(connection, MHD_HTTP_OK, replies->well)
-               : MHD_queue_response(connection, MHD_HTTP_SERVICE_UNAVAILABLE, replies->unwell);
+    return is_well ? MHD_queue_response(connection, MHD_HTTP_OK, replies->well)
+                   : MHD_queue_response(connection, MHD_HTTP_SERVICE_UNAVAILABLE, replies->unwell);
 }
 
 enum MHD_Result reply_text(struct MHD_Connection *connection, const char *type, char *body,

@@ -33,8 +33,8 @@ const char *reason_sentence(enum reason reason);
 
 struct replies;
 
-/* `certificate` (PEM) is what /server.pem answers; copied. `retry_after`: see replies_refuse(). NULL
- * without memory. */
+/* `certificate` (PEM) is what /server.pem answers; copied. `retry_after`: see replies_refuse().
+ * NULL without memory. */
 struct replies *replies_new(struct str certificate, usec_t retry_after);
 void replies_free(struct replies *replies);
 

@@ -16,13 +16,7 @@ enum stat {
     STAT_COUNT
 };
 
-enum route {
-    ROUTE_CONTROL,
-    ROUTE_CERTIFICATE,
-    ROUTE_HEALTH,
-    ROUTE_NONE,
-    ROUTE_COUNT
-};
+enum route { ROUTE_CONTROL, ROUTE_CERTIFICATE, ROUTE_HEALTH, ROUTE_NONE, ROUTE_COUNT };
 
 struct metrics;
 struct stats;
