@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,7 +176,7 @@ static void begin_step(struct poll *poll)
     poll->step_began = clock_monotonic(poll->frontend->clock);
 }
 
-static void end_step(struct poll *poll, enum stat stat)
+static void end_step(struct poll *poll, enum stats_item stat)
 {
     stats_time(poll->frontend->stats, stat,
                clock_monotonic(poll->frontend->clock) - poll->step_began);

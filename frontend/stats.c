@@ -156,21 +156,21 @@ static void count(struct stats *stats, struct metric metric, uint64_t n)
     }
 }
 
-void stats_add(struct stats *stats, enum stat stat, uint64_t n)
+void stats_add(struct stats *stats, enum stats_item item, uint64_t n)
 {
-    count(stats, stats->single[stat], n);
+    count(stats, stats->single[item], n);
 }
 
-void stats_subtract(struct stats *stats, enum stat stat, uint64_t n)
+void stats_subtract(struct stats *stats, enum stats_item item, uint64_t n)
 {
-    count(stats, stats->single[stat], 0 - n);
+    count(stats, stats->single[item], 0 - n);
 }
 
-void stats_time(struct stats *stats, enum stat stat, usec_t duration)
+void stats_time(struct stats *stats, enum stats_item item, usec_t duration)
 {
     struct metrics_shard *shard = own_shard(stats);
     if (shard != NULL) {
-        metrics_observe(shard, stats->single[stat], duration);
+        metrics_observe(shard, stats->single[item], duration);
     }
 }
 

@@ -9,7 +9,7 @@
 #include "reply.h"
 #include "wire/rsa.h"
 
-enum stat {
+enum stats_item {
 #define STAT(id, kind, name, help) STAT_##id,
 #include "stats.def"
 #undef STAT
@@ -28,9 +28,9 @@ void stats_free(struct stats *stats);
 /* The registry, for what other modules export. */
 struct metrics *stats_metrics(struct stats *stats);
 
-void stats_add(struct stats *stats, enum stat stat, uint64_t n);
-void stats_subtract(struct stats *stats, enum stat stat, uint64_t n);
-void stats_time(struct stats *stats, enum stat stat, usec_t duration);
+void stats_add(struct stats *stats, enum stats_item item, uint64_t n);
+void stats_subtract(struct stats *stats, enum stats_item item, uint64_t n);
+void stats_time(struct stats *stats, enum stats_item item, usec_t duration);
 void stats_request(struct stats *stats, enum route route);
 void stats_cipher(struct stats *stats, bool is_hit);
 void stats_refusal(struct stats *stats, enum reason reason);
