@@ -29,8 +29,8 @@ struct agent {
     struct rsa_key *key; /* owned; NULL when forgotten */
 
     /* The cache's own. */
-    struct agent *next;    /* in its bucket */
-    struct agent *younger; /* in the order of eviction */
+    struct agent *next; /* in its bucket */
+    size_t place;       /* in the order of eviction */
     atomic_int_fast64_t clock;
     atomic_uint references;
     atomic_bool was_used; /* since eviction last came by */
