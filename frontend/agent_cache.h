@@ -63,8 +63,9 @@ void agent_cache_free(struct agent_cache *cache);
  * blocks on the store. Returned: agent_unref() it. */
 MUST_CHECK struct agent *agent_cache_get(struct agent_cache *cache, struct store_agent_id id);
 
-/* Read the agent from the store, whatever is cached, and cache it. Blocks; also reads its key,
- * which takes OpenSSL longer than the store.
+/* Read the agent from the store, whatever is cached, and cache it. Blocks, and is dear: OpenSSL
+ * takes about as long to read a PEM key as for a private operation with it. An agent takes 2.2 KB
+ * of heap, 3.5 KB once a signature was checked with its key, nearly all of it OpenSSL's.
  *
  * 0; -ENODATA: no such agent; -EKEYREJECTED: its key cannot be read, or is another's; else as
  * store_read_agent(). *agent is to be unref'd. */

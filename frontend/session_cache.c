@@ -242,7 +242,7 @@ static void unpack_sealing(const struct packed_sealing *packed, struct sealing *
 
 static bool packed_is_usable(const struct packed_sealing *packed, size_t words, usec_t now)
 {
-    return words > offsetof(struct packed_sealing, bytes) / WORD &&
+    return words >= offsetof(struct packed_sealing, bytes) / WORD &&
            lengths_are_sane(packed->cipher_len, packed->metadata_len) &&
            words == words_for(packed->cipher_len, packed->metadata_len) && packed->made >= 0 &&
            packed->made <= now && now - packed->made < SEALING_LIFETIME;
