@@ -6,6 +6,9 @@
 #include <stdlib.h>
 
 #include "config/command_line.h"
+#include "table.h"
+
+enum { INDENT = 24 }; /* of the messages */
 
 static const char *const names[] = {"ok", "warning", "error"};
 
@@ -45,10 +48,12 @@ static void put_text(struct check_report *report, const char *finding, const cha
     struct str line;
     fprintf(report->out, "%-8s %-14s ", finding, what);
     for (bool is_first = true; str_split(&rest, '\n', &line); is_first = false) {
-        fprintf(report->out, "%s%.*s\n", is_first ? "" : "                        ", STR_ARG(line));
+        fprintf(report->out, "%*s", is_first ? 0 : INDENT, "");
+        text_print(report->out, line);
+        fputc('\n', report->out);
     }
     if (report->mend[0] != '\0') {
-        fprintf(report->out, "%24smend: %s\n", "", report->mend);
+        fprintf(report->out, "%*smend: %s\n", INDENT, "", report->mend);
     }
 }
 

@@ -168,8 +168,9 @@ static void print_agent(FILE *out, const struct operation *operation,
     print_time(out, "first seen", agent->first_seen);
     print_time(out, "last seen", agent->last_seen);
     print_time(out, "clock", agent->clock);
-    fprintf(out, "%-12s%.*s\n", "address",
-            STR_ARG(agent->address.len == 0 ? STR("-") : agent->address));
+    fprintf(out, "%-12s", "address");
+    text_print(out, agent->address.len == 0 ? STR("-") : agent->address);
+    fputc('\n', out);
 }
 
 static int show_agent(const struct operation *operation, struct store *store,

@@ -6,8 +6,8 @@
 #include <stdarg.h>
 
 #include "base/arena.h"
-#include "base/log_line.h"
 #include "store/store_sqlite.h"
+#include "table.h"
 
 enum { AGENT_BYTES_MAX = 256 * 1024 };
 
@@ -16,20 +16,9 @@ PRINTF_LIKE(2, 0)
 static void say(const struct operation *operation, const char *format, va_list arguments)
 {
     char text[2048];
-    struct log_line line;
     vsnprintf(text, sizeof text, format, arguments);
     fprintf(operation->err, "portico %s: ", operation->name);
-    for (const char *rest = text; rest[0] != '\0';) {
-        /* Quotes may stay as they are; the log escapes them. */
-        size_t plain = strcspn(rest, "\"\\");
-        log_line_init(&line, LOG_FORMAT_HUMAN);
-        log_line_put_escaped(&line, str_make(rest, plain));
-        fwrite(line.text, 1, line.len, operation->err);
-        rest += plain;
-        if (rest[0] != '\0') {
-            fputc(*rest++, operation->err);
-        }
-    }
+    text_print(operation->err, str_from(text));
     fputc('\n', operation->err);
 }
 

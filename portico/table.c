@@ -135,6 +135,26 @@ int table_end(struct table *table, const char *none)
     return ferror(table->out) ? -EIO : 0;
 }
 
+void text_print(FILE *out, struct str text)
+{
+    struct log_line line;
+    while (text.len > 0) {
+        /* The log escapes these, and has room for short pieces only. */
+        size_t plain = 0;
+        while (plain < text.len && plain < 512 && text.data[plain] != '"' &&
+               text.data[plain] != '\\') {
+            plain++;
+        }
+        log_line_init(&line, LOG_FORMAT_HUMAN);
+        log_line_put_escaped(&line, str_first(text, plain));
+        fwrite(line.text, 1, line.len, out);
+        if (plain == 0) {
+            fputc(text.data[0], out);
+        }
+        text = str_skip(text, plain == 0 ? 1 : plain);
+    }
+}
+
 char *time_format(usec_t time, char text[TIME_TEXT_SIZE])
 {
     struct tm parts;

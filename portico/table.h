@@ -41,6 +41,10 @@ void table_put_bytes(struct table *table, struct str bytes);
  * missing, or -EIO: the stream failed. */
 MUST_CHECK int table_end(struct table *table, const char *none);
 
+/* What somebody else wrote, for a terminal: line ends, controls and bytes that are no text are
+ * escaped, quotes and backslashes stay. */
+void text_print(FILE *out, struct str text);
+
 enum { TIME_TEXT_SIZE = 32 };
 /* As table_put_time(). Returns `text`. */
 char *time_format(usec_t time, char text[TIME_TEXT_SIZE]);
