@@ -280,12 +280,13 @@ void check_store_health(struct check_report *report, const struct config *config
     } else if (r == -ENOENT) {
         tell_missing(report, location);
     } else {
-        check_report_mend(report, "%s",
+        check_report_mend(report, "%s%s%s",
                           r == -EACCES || r == -EROFS
                               ? "run this as the user to whom the store belongs"
                           : r == -EUCLEAN ? "stop the frontends and put a backup in its place"
-                          : r == -EBUSY   ? "see who has it open: fuser -v PATH/portico.db"
-                                          : "remove the cause, or change Datastore.location");
+                          : r == -EBUSY   ? "see who has it open: fuser -v "
+                                          : "remove the cause, or change Datastore.location",
+                          r == -EBUSY ? location : "", r == -EBUSY ? "/*" : "");
         check_report_tell(report, FINDING_ERROR, "store", "%s", error.message);
     }
 }

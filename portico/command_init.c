@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* portico init: keys, certificates and the configuration that holds them. One thread. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -11,6 +10,7 @@
 #include "commands.h"
 #include "json_write.h"
 #include "operation.h"
+#include "private_file.h"
 #include "wire/authority.h"
 #include "wire/rsa.h"
 
@@ -44,7 +44,7 @@ struct plan {
     const struct operation *operation;
     char directory[PATH_MAX];
     char file[PATH_MAX];
-    char temporary[PATH_MAX];
+    char temporary[PRIVATE_FILE_PATH_MAX];
     char store[PATH_MAX];
     char runtime[PATH_MAX];
     struct port_range range;
@@ -247,38 +247,6 @@ static int write_text(struct plan *plan)
     return r < 0 ? operation_fail(plan->operation, "out of memory") : 0;
 }
 
-static int write_all(int fd, struct str bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t n = write(fd, bytes.data, bytes.len);
-        if (n < 0 && errno != EINTR) {
-            return -errno;
-        }
-        bytes = str_skip(bytes, n < 0 ? 0 : (size_t)n);
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
-/* 0, or an errno; on failure nothing is left. */
-static int write_temporary(struct plan *plan)
-{
-    int len =
-        snprintf(plan->temporary, sizeof plan->temporary, "%s.%ld.new", plan->file, (long)getpid());
-    if (len < 0 || (size_t)len >= sizeof plan->temporary) {
-        return -ENAMETOOLONG;
-    }
-    int fd = open(plan->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return -errno;
-    }
-    int r = write_all(fd, buffer_view(&plan->text));
-    r = close(fd) < 0 && r == 0 ? -errno : r;
-    if (r < 0) {
-        unlink(plan->temporary);
-    }
-    return r;
-}
-
 /* All programs shall take what we wrote. */
 static int check_temporary(const struct plan *plan)
 {
@@ -296,27 +264,6 @@ static int check_temporary(const struct plan *plan)
     return r;
 }
 
-static int sync_directory(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return r;
-}
-
-/* link() instead of rename(): it never replaces what somebody else wrote meanwhile. */
-static int publish(const struct plan *plan)
-{
-    int r = check_temporary(plan);
-    if (r == 0 && link(plan->temporary, plan->file) < 0) {
-        r = -errno;
-    }
-    unlink(plan->temporary);
-    return r < 0 ? r : sync_directory(plan->directory);
-}
-
 static int refuse_existing(const struct plan *plan)
 {
     operation_fail(plan->operation, "%s exists and was not touched", plan->file);
@@ -329,8 +276,12 @@ static int refuse_existing(const struct plan *plan)
 
 static int write_file(struct plan *plan)
 {
-    int r = write_temporary(plan);
-    r = r < 0 ? r : publish(plan);
+    int r = private_file_write(plan->file, buffer_view(&plan->text), plan->temporary);
+    if (r == 0) {
+        r = check_temporary(plan);
+        r = r < 0 ? private_file_drop(plan->temporary, r)
+                  : private_file_publish(plan->temporary, plan->file);
+    }
     if (r == -EEXIST) {
         return refuse_existing(plan);
     }

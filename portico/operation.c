@@ -41,35 +41,35 @@ int operation_misuse(const struct operation *operation, const char *format, ...)
     return EXIT_STATUS_USAGE;
 }
 
-static const char *hint_for(int code)
+static void print_hint(const struct operation *operation, int code)
 {
+    const char *location = config_str(operation->config, "Datastore.location");
     switch (code) {
     case -EBUSY:
-        return "another program keeps the store locked; try again, and see who has it open: "
-               "fuser -v PATH/portico.db";
+        fprintf(operation->err, "    hint: try again, or see who has it open: fuser -v %s/*\n",
+                location);
+        break;
     case -EACCES:
     case -EROFS:
-        return "run it as the user to whom the store belongs";
+        fprintf(operation->err, "    hint: run it as the user to whom %s belongs\n", location);
+        break;
     case -EUCLEAN:
-        return "stop the frontends and put a backup in its place";
+        fputs("    hint: stop the frontends and put a backup in its place\n", operation->err);
+        break;
     case -ENOTSUP:
-        return "use the program that wrote it";
-    case -ENOSPC:
-        return "make room on that disk";
+        fputs("    hint: use the program that wrote it\n", operation->err);
+        break;
     default:
-        return NULL;
+        break;
     }
 }
 
 int operation_fail_store(const struct operation *operation, int code, const struct error *error)
 {
-    const char *hint = hint_for(code);
-    int status = operation_fail(operation, "%s",
-                                error->message[0] == '\0' ? "the store failed" : error->message);
-    if (hint != NULL) {
-        fprintf(operation->err, "    hint: %s\n", hint);
-    }
-    return status;
+    operation_fail(operation, "%s",
+                   error->message[0] == '\0' ? "the store failed" : error->message);
+    print_hint(operation, code);
+    return EXIT_STATUS_FAILED;
 }
 
 int operation_open_store(const struct operation *operation, struct store **store)
