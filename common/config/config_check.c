@@ -190,7 +190,7 @@ static bool check_certificate(const struct checker *checker, const char *key, bo
     const char *pem = config_str(checker->config, key);
     int code = key_check_certificate(pem, &error);
     if (code == 0 && wants_one_name) {
-        code = key_check_certificate_name(pem, &error);
+        code = key_check_common_name(pem, &error);
     }
     if (code < 0) {
         problem_add(checker->problems, SEVERITY_ERROR,

@@ -51,7 +51,7 @@ int key_check_certificate(const char *pem, struct error *error)
     return 0;
 }
 
-int key_check_certificate_name(const char *pem, struct error *error)
+int key_check_common_name(const char *pem, struct error *error)
 {
     X509 *certificate = certificate_read(pem);
     int names = 0;

@@ -10,7 +10,7 @@
 MUST_CHECK int key_check_certificate(const char *pem, struct error *error);
 
 /* The certificate has exactly one common name: agents take it for the server's. */
-MUST_CHECK int key_check_certificate_name(const char *pem, struct error *error);
+MUST_CHECK int key_check_common_name(const char *pem, struct error *error);
 
 /* An RSA private key without passphrase; -EACCES: it has one. */
 MUST_CHECK int key_check(const char *pem, struct error *error);

@@ -54,8 +54,8 @@ Test(key_check, encrypted_and_foreign_keys_are_refused)
 
 Test(key_check, a_server_has_one_name)
 {
-    cr_expect_eq(check(key_check_certificate_name, "server"), 0);
-    cr_expect_eq(check(key_check_certificate_name, "two_names"), -EINVAL);
+    cr_expect_eq(check(key_check_common_name, "server"), 0);
+    cr_expect_eq(check(key_check_common_name, "two_names"), -EINVAL);
 }
 
 Test(key_check, a_key_belongs_to_one_certificate)
