@@ -533,13 +533,14 @@ static struct sqlite *make(const char *directory, const struct clock *clock)
     return sqlite;
 }
 
-int store_sqlite_open(const char *directory, const struct clock *clock, struct store **store,
-                      struct error *error)
+static int open_store(const char *directory, bool must_exist, const struct clock *clock,
+                      struct store **store, struct error *error)
 {
     struct sqlite *sqlite = make(directory, clock);
     if (sqlite == NULL) {
         return error_set(error, -ENOMEM, "no memory for a store");
     }
+    sqlite->was_open = must_exist;
     sqlite_lock_enter(&sqlite->lock);
     int r = ensure_open(sqlite, error);
     sqlite_lock_leave(&sqlite->lock);
@@ -549,4 +550,16 @@ int store_sqlite_open(const char *directory, const struct clock *clock, struct s
     }
     *store = &sqlite->store;
     return 0;
+}
+
+int store_sqlite_open(const char *directory, const struct clock *clock, struct store **store,
+                      struct error *error)
+{
+    return open_store(directory, false, clock, store, error);
+}
+
+int store_sqlite_open_existing(const char *directory, const struct clock *clock,
+                               struct store **store, struct error *error)
+{
+    return open_store(directory, true, clock, store, error);
 }

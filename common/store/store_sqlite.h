@@ -17,4 +17,8 @@
 MUST_CHECK int store_sqlite_open(const char *directory, const struct clock *clock,
                                  struct store **store, struct error *error);
 
+/* The same, but nothing is created: -ENOENT when there is no store yet. */
+MUST_CHECK int store_sqlite_open_existing(const char *directory, const struct clock *clock,
+                                          struct store **store, struct error *error);
+
 #endif
