@@ -12,7 +12,7 @@
 #include "check_report.h"
 #include "config/config.h"
 #include "net/address.h"
-#include "port_holder.h"
+#include "net/port_holder.h"
 
 struct listener {
     const char *what;    /* "ports of the instances" */

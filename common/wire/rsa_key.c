@@ -11,7 +11,9 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "wire/spki.h"
 #include "wire/x509.h"
 
 enum { EXPONENT_BITS_MAX = 33, EXPONENT = 65537 };
@@ -32,29 +34,37 @@ static bool is_permitted(const EVP_PKEY *pkey)
            exponent_is_fine(pkey);
 }
 
-static int find_name(struct rsa_key *key)
+/* Big-endian bytes of one of the key's numbers; 0 when it has none or it is too large. */
+static size_t number_bytes(const EVP_PKEY *pkey, const char *name, uint8_t *out, size_t size)
 {
-    uint8_t modulus[RSA_BYTES_MAX];
-    BIGNUM *n = NULL;
-    int len = -1;
-    if (EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 && BN_is_odd(n)) {
-        len = BN_bn2bin(n, modulus);
+    BIGNUM *number = NULL;
+    int len = 0;
+    if (EVP_PKEY_get_bn_param(pkey, name, &number) == 1 && (size_t)BN_num_bytes(number) <= size) {
+        len = BN_bn2bin(number, out);
     }
-    BN_free(n);
-    return len < 0 ? -EINVAL
-                   : client_id_from_modulus(str_make((const char *)modulus, (size_t)len),
-                                            &key->client_id);
+    BN_free(number);
+    return (size_t)len;
 }
 
-static int find_fingerprint(struct rsa_key *key)
+/* What others know the key by: the client id and the fingerprint, which is that of its DER. */
+static int find_names(struct rsa_key *key)
 {
-    unsigned char *der = NULL;
+    uint8_t n[RSA_BYTES_MAX];
+    uint8_t e[SPKI_EXPONENT_BYTES_MAX];
+    uint8_t der[SPKI_BYTES_MAX];
     size_t size = 0;
-    int len = i2d_PUBKEY(key->pkey, &der);
-    bool fine = len > 0 &&
-                EVP_Q_digest(NULL, "SHA256", NULL, der, (size_t)len, key->fingerprint, &size) == 1;
-    OPENSSL_free(der);
-    return fine ? 0 : -EIO;
+    struct str modulus =
+        str_make((const char *)n, number_bytes(key->pkey, OSSL_PKEY_PARAM_RSA_N, n, sizeof n));
+    struct str exponent =
+        str_make((const char *)e, number_bytes(key->pkey, OSSL_PKEY_PARAM_RSA_E, e, sizeof e));
+    if (modulus.len == 0 || exponent.len == 0 || (n[modulus.len - 1] & 1) == 0) {
+        return -EINVAL;
+    }
+    size_t len = spki_write(modulus, exponent, der);
+    if (EVP_Q_digest(NULL, "SHA256", NULL, der, len, key->fingerprint, &size) != 1) {
+        return -EIO;
+    }
+    return client_id_from_modulus(modulus, &key->client_id);
 }
 
 int rsa_key_from_evp(EVP_PKEY *pkey, struct rsa_meter *meter, struct rsa_key **key)
@@ -71,8 +81,8 @@ int rsa_key_from_evp(EVP_PKEY *pkey, struct rsa_meter *meter, struct rsa_key **k
     made->pkey = pkey;
     made->bytes = (size_t)EVP_PKEY_get_size(pkey);
     made->meter = meter;
-    int error = find_name(made);
-    if (error < 0 || (error = find_fingerprint(made)) < 0) {
+    int error = find_names(made);
+    if (error < 0) {
         rsa_key_free(made);
         ERR_clear_error();
         return error;
@@ -150,9 +160,58 @@ int rsa_private_from_pem(struct str pem, struct rsa_meter *meter, struct rsa_key
     return read_pem(pem, PEM_read_bio_PrivateKey, meter, key);
 }
 
+static EVP_PKEY *public_from_numbers(struct str modulus, struct str exponent)
+{
+    EVP_PKEY *pkey = NULL;
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    BIGNUM *n = BN_bin2bn((const uint8_t *)modulus.data, (int)modulus.len, NULL);
+    BIGNUM *e = BN_bin2bn((const uint8_t *)exponent.data, (int)exponent.len, NULL);
+    if (context != NULL && builder != NULL && n != NULL && e != NULL &&
+        OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+        OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) == 1 &&
+        (params = OSSL_PARAM_BLD_to_param(builder)) != NULL &&
+        EVP_PKEY_fromdata_init(context) == 1) {
+        EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_PUBLIC_KEY, params);
+    }
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(builder);
+    EVP_PKEY_CTX_free(context);
+    BN_free(n);
+    BN_free(e);
+    return pkey;
+}
+
+/* The usual shape of a public key, or NULL: any other, or none. */
+static EVP_PKEY *read_usual(struct str pem)
+{
+    char *name = NULL;
+    char *header = NULL;
+    unsigned char *der = NULL;
+    long len = 0;
+    EVP_PKEY *pkey = NULL;
+    struct str modulus;
+    struct str exponent;
+    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+    if (bio != NULL && PEM_read_bio(bio, &name, &header, &der, &len) == 1 &&
+        strcmp(name, PEM_STRING_PUBLIC) == 0 &&
+        spki_read(str_make((const char *)der, (size_t)len), &modulus, &exponent)) {
+        pkey = public_from_numbers(modulus, exponent);
+    }
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(der);
+    BIO_free(bio);
+    ERR_clear_error();
+    return pkey;
+}
+
+/* OpenSSL's own decoder takes as long as a private operation; every agent's key comes this way. */
 int rsa_public_from_pem(struct str pem, struct rsa_meter *meter, struct rsa_key **key)
 {
-    return read_pem(pem, PEM_read_bio_PUBKEY, meter, key);
+    EVP_PKEY *pkey = pem.len > RSA_PEM_BYTES_MAX ? NULL : read_usual(pem);
+    return pkey != NULL ? adopt(pkey, meter, key) : read_pem(pem, PEM_read_bio_PUBKEY, meter, key);
 }
 
 int rsa_generate(unsigned bits, struct rsa_meter *meter, struct rsa_key **key)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "port_holder.h"
+#include "net/port_holder.h"
 
 #include <criterion/criterion.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a port to its socket's inode (proc(5), /proc/net/tcp), from there to a process that has it
  * open. Any thread. */
-#include "port_holder.h"
+#include "net/port_holder.h"
 
 #include <dirent.h>
 #include <fcntl.h>

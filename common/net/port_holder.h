@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which program listens on a TCP port of this machine, as far as /proc tells: others' programs only
  * to root. Pure look-ups, any thread; they read all of /proc, so they are for people. */
-#ifndef PORTICO_COMMAND_PORT_HOLDER_H
-#define PORTICO_COMMAND_PORT_HOLDER_H
+#ifndef PORTICO_NET_PORT_HOLDER_H
+#define PORTICO_NET_PORT_HOLDER_H
 
 #include <stdint.h>
 
