@@ -33,7 +33,10 @@ static int append_request(struct buffer *list, const struct store_request *store
         .flow = stored->flow,
         .request_id = stored->request,
         .action = stored->action,
-        .args = stored->args,
+        /* A request without payload has no type either; an empty payload has one (section 8). */
+        .args = stored->args_type.len + stored->args.len > 0
+                    ? (stored->args.len > 0 ? stored->args : STR(""))
+                    : str_make(NULL, 0),
         .args_type = stored->args_type,
         .cpu_limit_ms = stored->cpu_limit == 0 ? REQUEST_CPU_LIMIT_MS
                                                : (uint64_t)(stored->cpu_limit / USEC_PER_MSEC),
