@@ -86,7 +86,7 @@ static int receive(struct http_client *client)
 
 const char *http_field(const struct http_answer *answer, const char *name)
 {
-    static char value[1024];
+    static _Thread_local char value[1024];
     size_t len = strlen(name);
     const char *line = answer->head;
     while ((line = strstr(line, "\r\n")) != NULL) {

@@ -44,7 +44,7 @@ struct str http_rest(struct http_client *client);
 /* The connection's end is there and no byte before it. */
 bool http_is_closed(struct http_client *client);
 
-/* A field's value, "" when it is absent; lives until the next call. */
+/* A field's value, "" when it is absent; lives until this thread's next call. */
 const char *http_field(const struct http_answer *answer, const char *name);
 
 /* Send a request of this method with a body (NULL: no Content-Length either), and read. */
