@@ -54,7 +54,7 @@ static unsigned attempt(struct poster *poster, struct http_client *client, bool 
     if (!*is_open) {
         unsigned port = atomic_load(&scene.ports[next_random(&poster->random) % INSTANCES]);
         if (port == 0 || http_try_connect(client, (uint16_t)port) < 0) {
-            usleep(1000);
+            sleep_for(1000);
             return 0;
         }
         *is_open = true;
@@ -129,7 +129,7 @@ static unsigned kill_for(usec_t time, uint64_t *random)
     unsigned kills = 0;
     while (clock_monotonic(&clock_system) < deadline) {
         unsigned i = (unsigned)(next_random(random) % INSTANCES);
-        usleep((useconds_t)(next_random(random) % LONGEST_LIFE));
+        sleep_for((usec_t)(next_random(random) % LONGEST_LIFE));
         instance_kill(&scene.instances[i]);
         start_instance(i);
         kills++;

@@ -71,11 +71,9 @@ static unsigned get(const char *path)
     return http_once(front.instance.port, "GET", path, NULL, NULL);
 }
 
-TestSuite(frontend_http, .fini = end);
-
 /* ---- Paths ---- */
 
-Test(frontend_http, serves_its_certificate, .init = start)
+Test(frontend_http, serves_its_certificate, .init = start, .fini = end)
 {
     static const char *const paths[] = {"/server.pem", "/server.pem?x=1", "/server.pemfoo",
                                         "/prefix/of/agents/server.pem"};
@@ -91,7 +89,7 @@ Test(frontend_http, serves_its_certificate, .init = start)
     expect_stop(&front.instance);
 }
 
-Test(frontend_http, head_is_get_without_a_body, .init = start)
+Test(frontend_http, head_is_get_without_a_body, .init = start, .fini = end)
 {
     struct http_client client;
     struct http_answer answer;
@@ -108,7 +106,7 @@ Test(frontend_http, head_is_get_without_a_body, .init = start)
     http_close(&client);
 }
 
-Test(frontend_http, everything_else_is_not_found, .init = start)
+Test(frontend_http, everything_else_is_not_found, .init = start, .fini = end)
 {
     static const char *const gets[] = {"/",        "/control?api=3",   "/static/x",
                                        "/metrics", "/healthz/further", "/server.pen"};
@@ -211,7 +209,7 @@ static void expect_refusal(const char *name, struct str bytes, unsigned status, 
     http_close(&client);
 }
 
-Test(frontend_http, refuses_what_smuggles_requests, .init = prepare)
+Test(frontend_http, refuses_what_smuggles_requests, .init = prepare, .fini = end)
 {
     instance_set(&front.instance, "Frontend.max_body=40MiB"); /* the cases' limit */
     instance_start(&front.instance);
@@ -240,7 +238,7 @@ Test(frontend_http, refuses_what_smuggles_requests, .init = prepare)
 
 #define SMUGGLED "GET /smuggled HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"
 
-Test(frontend_http, refuses_heads_that_others_read_otherwise, .init = start)
+Test(frontend_http, refuses_heads_that_others_read_otherwise, .init = start, .fini = end)
 {
     static const struct {
         const char *name;
@@ -276,7 +274,7 @@ Test(frontend_http, refuses_heads_that_others_read_otherwise, .init = start)
     expect_stop(&front.instance);
 }
 
-Test(frontend_http, names_what_it_refuses, .init = start)
+Test(frontend_http, names_what_it_refuses, .init = start, .fini = end)
 {
     static const struct {
         struct str bytes;
@@ -304,7 +302,7 @@ Test(frontend_http, names_what_it_refuses, .init = start)
     expect_stop(&front.instance);
 }
 
-Test(frontend_http, time_is_linear_in_fields_and_arguments, .init = start)
+Test(frontend_http, time_is_linear_in_fields_and_arguments, .init = start, .fini = end)
 {
     struct buffer fields, arguments;
     struct http_client client;
@@ -335,7 +333,7 @@ Test(frontend_http, time_is_linear_in_fields_and_arguments, .init = start)
     buffer_done(&arguments);
 }
 
-Test(frontend_http, a_body_cut_short_leaves_nothing, .init = start)
+Test(frontend_http, a_body_cut_short_leaves_nothing, .init = start, .fini = end)
 {
     for (int i = 0; i < 50; i++) {
         struct http_client client;
@@ -351,7 +349,7 @@ Test(frontend_http, a_body_cut_short_leaves_nothing, .init = start)
     expect_stop(&front.instance); /* nothing waits for the rest */
 }
 
-Test(frontend_http, garbage_is_not_the_others_trouble, .init = start)
+Test(frontend_http, garbage_is_not_the_others_trouble, .init = start, .fini = end)
 {
     uint64_t state = 4711;
     char noise[4096];
@@ -382,7 +380,7 @@ static uint64_t allowed_growth_kib(uint64_t kib)
     return IS_SANITIZED ? 8 * kib : kib;
 }
 
-Test(frontend_http, a_body_over_the_limit_is_not_read, .init = start)
+Test(frontend_http, a_body_over_the_limit_is_not_read, .init = start, .fini = end)
 {
     static char zeros[1 << 20];
     uint64_t before = instance_memory_kib(&front.instance, "VmHWM");
@@ -444,7 +442,7 @@ static void enrol_party(const struct rsa_key *key)
     store_free(store);
 }
 
-Test(frontend_http, a_bomb_in_a_signed_packet_is_refused_in_little_memory)
+Test(frontend_http, a_bomb_in_a_signed_packet_is_refused_in_little_memory, .fini = end)
 {
     static struct parties parties;
     static const size_t sizes[] = {32 << 20, 1000 << 20};
@@ -486,7 +484,7 @@ Test(frontend_http, a_bomb_in_a_signed_packet_is_refused_in_little_memory)
 
 /* ---- Polls ---- */
 
-Test(frontend_http, an_agent_enrols_and_polls_on_one_connection, .init = start)
+Test(frontend_http, an_agent_enrols_and_polls_on_one_connection, .init = start, .fini = end)
 {
     static struct fake_agent agent;
     struct http_client client;
@@ -505,7 +503,7 @@ Test(frontend_http, an_agent_enrols_and_polls_on_one_connection, .init = start)
     expect_stop(&front.instance);
 }
 
-Test(frontend_http, an_agent_may_carry_a_prefix, .init = start)
+Test(frontend_http, an_agent_may_carry_a_prefix, .init = start, .fini = end)
 {
     static const char *const paths[] = {"/", "/control", "/a/b/control?api=3", "/x?y=z"};
     static struct fake_agent agent;
@@ -522,7 +520,7 @@ Test(frontend_http, an_agent_may_carry_a_prefix, .init = start)
     fake_agent_done(&agent);
 }
 
-Test(frontend_http, a_request_goes_out_and_its_answer_is_kept, .init = start)
+Test(frontend_http, a_request_goes_out_and_its_answer_is_kept, .init = start, .fini = end)
 {
     static struct fake_agent agent;
     struct store *store = instance_store(&front.instance);
@@ -560,7 +558,7 @@ Test(frontend_http, a_request_goes_out_and_its_answer_is_kept, .init = start)
     expect_stop(&front.instance);
 }
 
-Test(frontend_http, a_closed_door_stays_closed, .init = prepare)
+Test(frontend_http, a_closed_door_stays_closed, .init = prepare, .fini = end)
 {
     static struct fake_agent agent;
     instance_set(&front.instance, "Frontend.enrolment=closed");
@@ -572,7 +570,7 @@ Test(frontend_http, a_closed_door_stays_closed, .init = prepare)
     fake_agent_done(&agent);
 }
 
-Test(frontend_http, an_operator_approves, .init = prepare)
+Test(frontend_http, an_operator_approves, .init = prepare, .fini = end)
 {
     static struct fake_agent agent;
     struct store_agent_id id;
@@ -609,12 +607,12 @@ static void expect_well_soon(void)
     usec_t deadline = clock_monotonic(&clock_system) + 3 * USEC_PER_SEC;
     unsigned status;
     while ((status = get("/healthz")) == 503 && clock_monotonic(&clock_system) < deadline) {
-        usleep(10000);
+        sleep_for(10000);
     }
     cr_expect_eq(status, 200);
 }
 
-Test(frontend_http, health_follows_the_store_both_ways, .init = start)
+Test(frontend_http, health_follows_the_store_both_ways, .init = start, .fini = end)
 {
     static struct fake_agent agent;
     char store[512], away[512];
@@ -641,7 +639,7 @@ Test(frontend_http, health_follows_the_store_both_ways, .init = start)
 
 /* ---- The process ---- */
 
-Test(frontend_http, two_started_at_once_take_two_ports, .init = prepare)
+Test(frontend_http, two_started_at_once_take_two_ports, .init = prepare, .fini = end)
 {
     static struct fake_agent agent;
     struct instance other;
@@ -665,7 +663,7 @@ Test(frontend_http, two_started_at_once_take_two_ports, .init = prepare)
     expect_stop(&front.instance);
 }
 
-Test(frontend_http, says_who_holds_the_only_port, .init = start)
+Test(frontend_http, says_who_holds_the_only_port, .init = start, .fini = end)
 {
     struct instance other;
     char port[8], holder[64], file[512];
@@ -684,7 +682,7 @@ Test(frontend_http, says_who_holds_the_only_port, .init = start)
     expect_stop(&front.instance);
 }
 
-Test(frontend_http, exit_status_tells_usage_from_configuration, .init = prepare)
+Test(frontend_http, exit_status_tells_usage_from_configuration, .init = prepare, .fini = end)
 {
     char file[512];
     char *said;
@@ -714,7 +712,7 @@ Test(frontend_http, exit_status_tells_usage_from_configuration, .init = prepare)
     free(said);
 }
 
-Test(frontend_http, ends_on_sigterm_whoever_is_connected, .init = start)
+Test(frontend_http, ends_on_sigterm_whoever_is_connected, .init = start, .fini = end)
 {
     enum { IDLE = 20 };
     static struct http_client idle[IDLE];
@@ -738,7 +736,8 @@ Test(frontend_http, ends_on_sigterm_whoever_is_connected, .init = start)
     free(said);
 }
 
-Test(frontend_http, a_slow_sender_does_not_hold_the_end_for_longer_than_agreed, .init = prepare)
+Test(frontend_http, a_slow_sender_does_not_hold_the_end_for_longer_than_agreed, .init = prepare,
+     .fini = end)
 {
     struct http_client slow;
     instance_set(&front.instance, "Frontend.stop_timeout=1s");
@@ -750,7 +749,7 @@ Test(frontend_http, a_slow_sender_does_not_hold_the_end_for_longer_than_agreed, 
     http_close(&slow);
 }
 
-Test(frontend_http, a_thousand_idle_connections_cost_little, .init = start)
+Test(frontend_http, a_thousand_idle_connections_cost_little, .init = start, .fini = end)
 {
     enum { IDLE = 1000 };
     static struct http_client idle[IDLE];

@@ -824,7 +824,7 @@ static void expect_state(struct bench *bench, const json_t *state)
     }
     look(bench, state, false);
     while (!bench->is_fine && clock_monotonic(&clock_system) < deadline) {
-        usleep(2000);
+        sleep_for(2000);
         look(bench, state, false);
     }
     if (!bench->is_fine) {
