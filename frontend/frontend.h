@@ -50,6 +50,7 @@ struct frontend {
 
     atomic_bool is_stopping;
     atomic_uint in_flight; /* polls between their head and the end of their answer */
+    atomic_uint sending;   /* of those, the ones whose body is not here yet */
 };
 
 /* Open everything. *frontend must not move afterwards. 0, or a negative errno with words. */

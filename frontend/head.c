@@ -20,9 +20,23 @@ static enum reason take_length(struct head *head, struct str value)
                                                                                  : REASON_LENGTH;
 }
 
+/* libmicrohttpd 0.9.75 glues a folded line to the field's name ("Transfer-Encodingked"), so that a
+ * fold hides the fields that say how long a body is. No other field is called so. */
+static bool is_folded(struct str name)
+{
+    static const struct str names[] = {
+        {"Transfer-Encoding", 17}, {"Content-Length", 14}, {"Host", 4}};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (name.len > names[i].len && str_equal_nocase(str_first(name, names[i].len), names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum reason take_field(struct look *look, struct str name, struct str value)
 {
-    if (!http1_is_field(name, value)) {
+    if (!http1_is_field(name, value) || is_folded(name)) {
         return REASON_FIELD;
     }
     switch (http1_field_id(name)) {

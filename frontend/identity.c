@@ -29,7 +29,10 @@ static int load_certificate(struct identity *identity, const struct config *conf
     }
     rsa_key_free(key);
     snprintf(identity->name, sizeof identity->name, "%s", facts.common_name);
-    identity->certificate = str_dup(str_from(pem));
+    /* Values lose the white space around them; a PEM file ends with its line. */
+    if (asprintf(&identity->certificate, "%s\n", pem) < 0) {
+        identity->certificate = NULL;
+    }
     return identity->certificate == NULL ? error_set(error, -ENOMEM, "no memory") : 0;
 }
 

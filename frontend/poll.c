@@ -51,6 +51,7 @@ struct poll {
     struct frontend *frontend;
     struct MHD_Connection *connection;
     struct buffer body;
+    bool is_sending;     /* counted in frontend->sending */
     uint64_t body_bytes; /* as announced */
     usec_t began;
     usec_t step_began;
@@ -126,6 +127,8 @@ struct poll *poll_new(struct frontend *frontend, struct MHD_Connection *connecti
     peer_name(connection, head->forwarded_for, frontend->trusted, frontend->trusted_count,
               poll->peer);
     atomic_fetch_add(&frontend->in_flight, 1);
+    atomic_fetch_add(&frontend->sending, 1);
+    poll->is_sending = true;
     stats_add(frontend->stats, STAT_ACTIVE, 1);
     return poll;
 }
@@ -139,9 +142,18 @@ static void log_poll(const struct poll *poll)
              LOG_INT("duration_us", clock_monotonic(poll->frontend->clock) - poll->began));
 }
 
+static void end_sending(struct poll *poll)
+{
+    if (poll->is_sending) {
+        poll->is_sending = false;
+        atomic_fetch_sub(&poll->frontend->sending, 1);
+    }
+}
+
 void poll_free(struct poll *poll)
 {
     struct frontend *frontend = poll->frontend;
+    end_sending(poll);
     if (frontend->is_verbose) {
         log_poll(poll);
     }
@@ -257,6 +269,17 @@ static void open_packet(struct poll *poll)
 
 /* ---- WORK: RSA, and reading agents ---- */
 
+/* The store is not asked for changes while nobody enrolled polls, so what the cache says of an
+ * agent that waits for its approval may be old. */
+static void distrust_pending(struct poll *poll)
+{
+    if (poll->agent != NULL && !agent_is_enrolled(poll->agent)) {
+        agent_cache_invalidate(poll->frontend->agents, poll->id);
+        agent_unref(poll->agent);
+        poll->agent = NULL;
+    }
+}
+
 /* Whose cipher that is and whether it is good, for one private operation and one public one. */
 static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
 {
@@ -274,7 +297,9 @@ static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
         result = reason_of_wire(WIRE_REASON_SOURCE_MALFORMED);
         goto out;
     }
+    agent_unref(poll->agent);
     poll->agent = agent_cache_get(frontend->agents, poll->id);
+    distrust_pending(poll);
     code =
         poll->agent != NULL ? 0 : agent_cache_load(frontend->agents, poll->id, &poll->agent, NULL);
     bool is_known = code == 0 && poll->agent->state != STORE_FORGOTTEN;
@@ -331,6 +356,7 @@ static enum reason prepare(struct poll *poll, struct wire_tools *tools)
 {
     struct frontend *frontend = poll->frontend;
     enum reason reason = REASON_NONE;
+    distrust_pending(poll);
     stats_cipher(frontend->stats, poll->has_session);
     if (poll->has_session) {
         reason = load_agent(poll);
@@ -591,6 +617,7 @@ enum MHD_Result poll_continue(struct poll *poll, const char *data, size_t *size)
 {
     CHECK(poll->magic == POLL_MAGIC);
     if (*size == 0) {
+        end_sending(poll);
         return advance(poll);
     }
     /* The buffer's maximum is the announced length; libmicrohttpd never hands out more. */

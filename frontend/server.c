@@ -20,7 +20,8 @@ enum {
     /* Heads of agents and of our balancer are well below 2 KiB; this bounds what an idle connection
      * costs, and a head of more is answered 431. */
     CONNECTION_MEMORY = 8 * 1024,
-    STOP_STEP = 5000, /* us between looks at what is in flight */
+    STOP_STEP = 5000,                /* us between looks at what is in flight */
+    SENDER_GRACE = 3 * USEC_PER_SEC, /* for bodies that are still on their way when we stop */
 };
 
 struct server {
@@ -34,9 +35,11 @@ struct request_state {
     struct poll *poll; /* of ROUTE_CONTROL */
 };
 
-static bool ends_with(const char *path, const char *end)
+/* Section 1: whatever begins with that name is the certificate, behind the agents' prefix. */
+static bool is_certificate(const char *path)
 {
-    return str_ends_with(str_from(path), str_from(end));
+    const char *last = strrchr(path, '/');
+    return last != NULL && strncmp(last, "/server.pem", 11) == 0;
 }
 
 /* Agents may carry a prefix before every path of theirs (protocol section 1). */
@@ -44,13 +47,13 @@ static enum route route_of(const char *method, const char *path)
 {
     bool is_get =
         strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-    if (is_get && ends_with(path, "/server.pem")) {
+    if (is_get && is_certificate(path)) {
         return ROUTE_CERTIFICATE;
     }
     if (is_get && strcmp(path, "/healthz") == 0) {
         return ROUTE_HEALTH;
     }
-    bool is_named = ends_with(path, "/server.pem") || strcmp(path, "/healthz") == 0 ||
+    bool is_named = is_certificate(path) || strcmp(path, "/healthz") == 0 ||
                     strcmp(path, "/metrics") == 0 || strncmp(path, "/upload", 7) == 0;
     if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 && !is_named) {
         return ROUTE_CONTROL;
@@ -205,14 +208,23 @@ int server_start(struct frontend *frontend, const struct config *config, int fd,
 /* Suspended connections are somebody's: libmicrohttpd must not be stopped before they are back. */
 static bool wait_for_polls(struct frontend *frontend, usec_t patience)
 {
-    usec_t deadline = usec_add(clock_monotonic(frontend->clock), patience);
-    while (atomic_load(&frontend->in_flight) > 0) {
-        if (clock_monotonic(frontend->clock) >= deadline) {
-            return false;
+    usec_t now = clock_monotonic(frontend->clock);
+    usec_t deadline = usec_add(now, patience);
+    usec_t grace = usec_add(now, patience < SENDER_GRACE ? patience : SENDER_GRACE);
+    for (;;) {
+        unsigned sending = atomic_load(&frontend->sending);
+        unsigned in_flight = atomic_load(&frontend->in_flight);
+        now = clock_monotonic(frontend->clock);
+        /* Whoever has not sent all of a body was told nothing, and may be gone: libmicrohttpd
+         * 0.9.75 overlooks an end that came together with the last bytes. */
+        if (in_flight == 0 || (in_flight <= sending && now >= grace)) {
+            return true;
+        }
+        if (now >= deadline) {
+            return in_flight <= sending;
         }
         usleep(STOP_STEP);
     }
-    return true;
 }
 
 int server_stop(struct server *server, usec_t patience)

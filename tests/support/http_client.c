@@ -16,7 +16,7 @@
 
 #include "base/check.h"
 
-enum { PATIENCE_SECONDS = 30, ANSWER_MAX = 256 << 20, READ_SIZE = 65536 };
+enum { PATIENCE_SECONDS = 10, ANSWER_MAX = 256 << 20, READ_SIZE = 65536 };
 
 int http_try_connect(struct http_client *client, uint16_t port)
 {
@@ -86,7 +86,7 @@ static int receive(struct http_client *client)
 
 const char *http_field(const struct http_answer *answer, const char *name)
 {
-    static char value[1024];
+    static _Thread_local char value[1024];
     size_t len = strlen(name);
     const char *line = answer->head;
     while ((line = strstr(line, "\r\n")) != NULL) {
@@ -154,8 +154,24 @@ void http_answer_done(struct http_answer *answer)
     *answer = (struct http_answer){.status = 0};
 }
 
+struct str http_rest(struct http_client *client)
+{
+    int code;
+    errno = 0;
+    while ((code = receive(client)) > 0) {
+    }
+    if (code < 0 && errno == EAGAIN) {
+        return str_make(NULL, 0);
+    }
+    struct str rest = buffer_view(&client->in);
+    char *copy = rest.len == 0 ? strdup("") : str_dup(rest);
+    CHECK(copy != NULL);
+    return str_make(copy, rest.len);
+}
+
 bool http_is_closed(struct http_client *client)
 {
+    errno = 0;
     return buffer_size(&client->in) == 0 && receive(client) <= 0 && errno != EAGAIN;
 }
 

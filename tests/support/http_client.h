@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A client that sends exactly the bytes it is told to, right or wrong, and reads what comes back.
- * Reading and sending give up after 30 s. */
+ * Reading and sending give up after 10 s. */
 #ifndef PORTICO_TESTS_HTTP_CLIENT_H
 #define PORTICO_TESTS_HTTP_CLIENT_H
 
@@ -38,10 +38,13 @@ struct http_answer {
 bool http_read(struct http_client *client, bool is_head, struct http_answer *answer);
 void http_answer_done(struct http_answer *answer);
 
+/* All that comes until the connection's end, to be freed; no data when the end does not come. */
+struct str http_rest(struct http_client *client);
+
 /* The connection's end is there and no byte before it. */
 bool http_is_closed(struct http_client *client);
 
-/* A field's value, "" when it is absent; lives until the next call. */
+/* A field's value, "" when it is absent; lives until this thread's next call. */
 const char *http_field(const struct http_answer *answer, const char *name);
 
 /* Send a request of this method with a body (NULL: no Content-Length either), and read. */

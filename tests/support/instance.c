@@ -260,12 +260,23 @@ int instance_run(struct instance *instance, const char *const *arguments, char *
     return status;
 }
 
+/* ctest looks for a sanitizer's report in what the test says, not in what its instances do. */
+static void show_reports(const struct instance *instance)
+{
+    char *said = instance_log(instance);
+    if (strstr(said, "runtime error:") != NULL || strstr(said, "Sanitizer:") != NULL) {
+        fprintf(stderr, "%s\n", said);
+    }
+    free(said);
+}
+
 void instance_done(struct instance *instance)
 {
     if (instance->pid > 0) {
         instance_kill(instance);
     }
     if (instance->owns_directory) {
+        show_reports(instance);
         remove_temporary_directory(instance->directory);
     }
     instance->directory = NULL;
