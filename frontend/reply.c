@@ -79,13 +79,13 @@ static bool add(struct MHD_Response *response, const char *name, const char *val
 static struct MHD_Response *make_refusal(enum reason reason, usec_t retry_after, unsigned step,
                                          bool closes)
 {
-    char text[32];
     struct str body = reason_status(reason) == MHD_HTTP_NOT_ACCEPTABLE
                           ? STR("Enrollment required")
                           : str_from(reason_sentence(reason));
     struct MHD_Response *response = make(body, "text/plain");
     bool is_fine = add(response, "X-Portico-Reason", reason_code(reason));
     if (reason_status(reason) == MHD_HTTP_SERVICE_UNAVAILABLE) {
+        char text[32];
         usec_t after = retry_after + retry_after * step / (SPREAD - 1);
         snprintf(text, sizeof text, "%lld", (long long)((after + USEC_PER_SEC - 1) / USEC_PER_SEC));
         is_fine = is_fine && add(response, MHD_HTTP_HEADER_RETRY_AFTER, text);

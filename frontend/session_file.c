@@ -90,7 +90,10 @@ static int open_directory(const char *path, const char *name)
         directory[len] = '\0';
     }
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0) {
+        return -errno;
+    }
+    return fd;
 }
 
 /* Closing the directory unlocks it. */

@@ -151,9 +151,9 @@ int command_agents_list(const struct operation *operation)
 static void print_time(FILE *out, const char *what, usec_t time)
 {
     char text[TIME_TEXT_SIZE];
-    char distance[TIME_TEXT_SIZE];
     fprintf(out, "%-12s%s", what, time_format(time, text));
     if (time > 0) {
+        char distance[TIME_TEXT_SIZE];
         fprintf(out, " (%s)", time_format_distance(time, clock_wall(&clock_system), distance));
     }
     fputc('\n', out);

@@ -85,7 +85,7 @@ static int make_directory(const struct operation *operation, const char *path, m
 static int make_directories(const struct operation *operation, const char *path, mode_t mode)
 {
     char part[PATH_MAX];
-    for (size_t i = 1; path[i] != '\0' && i < sizeof part; i++) {
+    for (size_t i = 1; i < sizeof part && path[i] != '\0'; i++) {
         if (path[i] != '/') {
             continue;
         }

@@ -109,11 +109,12 @@ void table_put_bytes(struct table *table, struct str bytes)
 {
     char hex[2 * BYTES_SHOWN + 1] = "";
     size_t shown = bytes.len < BYTES_SHOWN ? bytes.len : BYTES_SHOWN;
+    /* cppcheck-suppress knownConditionTrueFalse; it takes bytes.len for 0 */
     for (size_t i = 0; i < shown; i++) {
         snprintf(hex + 2 * i, 3, "%02x", (unsigned char)bytes.data[i]);
     }
     table_printf(table, "%zu%s%s%s", bytes.len, bytes.len == 0 ? "" : ": ", hex,
-                 bytes.len > shown ? "..." : "");
+                 shown < bytes.len ? "..." : ""); /* cppcheck-suppress knownConditionTrueFalse */
 }
 
 int table_end(struct table *table, const char *none)

@@ -91,7 +91,7 @@ static int compare_doubles(const void *a, const void *b)
 static void measure_rate(const struct measure_options *options, const char *name, size_t batch,
                          bool with_sighting)
 {
-    double rates[5];
+    double rates[5] = {0};
     int rounds = options->check ? 1 : 5;
     int commits = options->check ? 5 : 2000;
     for (int round = 0; round < rounds; round++) {
