@@ -18,7 +18,7 @@ struct run run_portico(const char *const *arguments);
 void run_done(struct run *run);
 
 #define PORTICO(...) run_portico((const char *const[]){__VA_ARGS__, NULL})
-#define RUN __attribute__((cleanup(run_done))) struct run
+#define RUN __attribute__((cleanup(run_done), unused)) struct run
 
 /* The output as an array; the test fails when it is none. json_decref() it. */
 json_t *run_array(const struct run *run);

@@ -139,7 +139,7 @@ Test(command_lists, long_lists_are_whole)
     json_t *array = run_array(&all);
     cr_assert_eq(json_array_size(array), COUNT);
     for (size_t i = 0; i < COUNT; i++) {
-        cr_assert_eq(json_integer_value(at(array, i, "response_id")), i + 1);
+        cr_assert_eq(json_integer_value(at(array, i, "response_id")), (json_int_t)(i + 1));
     }
     json_decref(array);
     RUN flow = SITE("responses", AGENT, "--flow", "F1", "--json");
