@@ -109,6 +109,7 @@ static struct agent **find_link(const struct shard *shard, struct store_agent_id
 static struct agent *take_out(struct shard *shard, struct agent **link)
 {
     struct agent *agent = *link;
+    CHECK(agent != NULL && shard->count > 0);
     struct agent *last = shard->ring[--shard->count];
     *link = agent->next;
     shard->ring[agent->place] = last;
@@ -240,6 +241,7 @@ static bool has_same_key(const struct agent *a, const struct agent *b)
 static struct agent *insert(struct shard *shard, struct agent *agent)
 {
     struct agent *former = NULL;
+    CHECK(agent != NULL);
     struct agent **link = find_link(shard, agent->id);
     if (*link != NULL) {
         former = take_out(shard, link);

@@ -27,6 +27,8 @@ static enum MHD_Result answer_metrics(struct frontend *frontend, struct MHD_Conn
     return reply_text(connection, "text/plain; version=0.0.4", page.data, page.end);
 }
 
+/* The type is libmicrohttpd's. */
+/* NOLINTNEXTLINE(readability-non-const-parameter) */
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *path,
                               const char *method, const char *version, const char *data,
                               size_t *size, void **request)

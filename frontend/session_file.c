@@ -252,7 +252,7 @@ static int open_in(const struct spot *spot, const struct head *wanted, struct se
 int session_file_open(const char *path, size_t bytes, const uint8_t *identity, uint64_t shape,
                       struct session_file *file, struct error *error)
 {
-    struct spot spot;
+    struct spot spot = {.directory = -1};
     const struct head wanted = make_head(bytes, identity, shape);
     int r = spot_enter(&spot, path, error);
     if (r < 0) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -14,7 +15,7 @@ enum { BYTES_SHOWN = 16 };
 
 int table_begin(struct table *table, FILE *out, const char *const *titles, size_t columns)
 {
-    CHECK(columns <= TABLE_COLUMNS_MAX);
+    CHECK(columns > 0 && columns <= TABLE_COLUMNS_MAX);
     *table = (struct table){.out = out, .titles = titles, .columns = columns};
     for (size_t i = 0; i < columns; i++) {
         table->widths[i] = strlen(titles[i]);
@@ -162,7 +163,7 @@ char *time_format(usec_t time, char text[TIME_TEXT_SIZE])
     time_t seconds = (time_t)(time / USEC_PER_SEC);
     if (time <= 0 || gmtime_r(&seconds, &parts) == NULL ||
         strftime(text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
-        return strcpy(text, "-");
+        memcpy(text, "-", sizeof "-");
     }
     return text;
 }

@@ -69,6 +69,7 @@ static void reply(struct fake_agent *agent, const char *flow, struct message *me
     message->session_id = str_from(session);
     message->has_request_id = message->has_response_id = message->has_type = true;
     CHECK(message_list_append(&agent->list, message) == 0);
+    message->session_id = str_make(NULL, 0);
 }
 
 void fake_agent_respond(struct fake_agent *agent, const char *flow, uint64_t request,
