@@ -28,7 +28,7 @@ static enum MHD_Result answer_metrics(struct frontend *frontend, struct MHD_Conn
 }
 
 /* The type is libmicrohttpd's. */
-/* NOLINTNEXTLINE(readability-non-const-parameter) */
+/* NOLINTBEGIN(readability-non-const-parameter) */
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *path,
                               const char *method, const char *version, const char *data,
                               size_t *size, void **request)
@@ -52,6 +52,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     }
     return replies_refuse(monitor->frontend->replies, connection, REASON_NOT_FOUND, true);
 }
+/* NOLINTEND(readability-non-const-parameter) */
 
 int monitor_start(struct frontend *frontend, int fd, struct monitor **monitor, struct error *error)
 {
