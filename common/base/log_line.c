@@ -51,23 +51,6 @@ void log_line_format(struct log_line *line, const char *format, ...)
     log_line_put(line, str_make(text, (size_t)len));
 }
 
-/* Characters above ASCII that do something to a terminal instead of showing: C1 controls (U+0080 to
- * U+009F), and marks and overrides of direction (U+200E, U+200F, U+2028 to U+202E, U+2066 to
- * U+2069), with which text can be made to read as another. */
-static bool steers_terminal(const unsigned char *bytes)
-{
-    if (bytes[0] == 0xc2) {
-        return bytes[1] < 0xa0;
-    }
-    if (bytes[0] != 0xe2) {
-        return false;
-    }
-    if (bytes[1] == 0x80) {
-        return bytes[2] == 0x8e || bytes[2] == 0x8f || (bytes[2] >= 0xa8 && bytes[2] <= 0xae);
-    }
-    return bytes[1] == 0x81 && bytes[2] >= 0xa6 && bytes[2] <= 0xa9;
-}
-
 /* Bytes at the front that can stay as they are. */
 static size_t harmless(struct str text)
 {
@@ -77,7 +60,7 @@ static size_t harmless(struct str text)
         bool is_shown = bytes[0] >= 0x20 && bytes[0] < 0x7f && bytes[0] != '"' && bytes[0] != '\\';
         return is_shown ? 1 : 0;
     }
-    return len > 0 && !steers_terminal(bytes) ? len : 0;
+    return len > 0 && !utf8_steers_terminal(bytes) ? len : 0;
 }
 
 /* JSON knows no \x, and a byte that is no character has no other notation there than the code point

@@ -36,3 +36,17 @@ size_t utf8_sequence(struct str text)
     bool is_beyond = bytes[0] == 0xf4 && bytes[1] > 0x8f;
     return is_overlong || is_surrogate || is_beyond ? 0 : len;
 }
+
+bool utf8_steers_terminal(const unsigned char *bytes)
+{
+    if (bytes[0] == 0xc2) {
+        return bytes[1] < 0xa0;
+    }
+    if (bytes[0] != 0xe2) {
+        return false;
+    }
+    if (bytes[1] == 0x80) {
+        return bytes[2] == 0x8e || bytes[2] == 0x8f || (bytes[2] >= 0xa8 && bytes[2] <= 0xae);
+    }
+    return bytes[1] == 0x81 && bytes[2] >= 0xa6 && bytes[2] <= 0xa9;
+}

@@ -534,6 +534,16 @@ int command_line_begin(const struct command_line *line, FILE *out, FILE *err,
     return EXIT_STATUS_FINE;
 }
 
+bool command_line_wants_help(const struct command_line *line)
+{
+    return line->mode == MODE_HELP;
+}
+
+bool command_line_wants_nothing(const struct command_line *line)
+{
+    return line->mode == MODE_RUN;
+}
+
 const char *command_line_flag(const struct command_line *line, const char *name)
 {
     for (const struct flag *flag = line->usage->flags; flag != NULL && flag->name != NULL; flag++) {

@@ -62,6 +62,11 @@ MUST_CHECK int command_line_begin(const struct command_line *line, FILE *out, FI
 MUST_CHECK int command_line_load(const struct command_line *line, struct problems *problems,
                                  struct config **config);
 
+/* What the common flags ask for: --help; or nothing, so that the program does its own work. For
+ * programs that have words of their own to say before command_line_begin(). */
+bool command_line_wants_help(const struct command_line *line);
+bool command_line_wants_nothing(const struct command_line *line);
+
 /* The argument of a program's flag, "" when it takes none, NULL when it was not given. */
 const char *command_line_flag(const struct command_line *line, const char *name);
 bool command_line_is_verbose(const struct command_line *line);

@@ -188,9 +188,9 @@ static bool check_certificate(const struct checker *checker, const char *key, bo
         return false;
     }
     const char *pem = config_str(checker->config, key);
-    int code = certificate_check(pem, &error);
+    int code = key_check_certificate(pem, &error);
     if (code == 0 && wants_one_name) {
-        code = certificate_check_name(pem, &error);
+        code = key_check_common_name(pem, &error);
     }
     if (code < 0) {
         problem_add(checker->problems, SEVERITY_ERROR,

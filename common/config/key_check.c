@@ -38,7 +38,7 @@ static EVP_PKEY *key_read(const char *pem)
     return key;
 }
 
-int certificate_check(const char *pem, struct error *error)
+int key_check_certificate(const char *pem, struct error *error)
 {
     X509 *certificate = certificate_read(pem);
     if (certificate == NULL) {
@@ -51,7 +51,7 @@ int certificate_check(const char *pem, struct error *error)
     return 0;
 }
 
-int certificate_check_name(const char *pem, struct error *error)
+int key_check_common_name(const char *pem, struct error *error)
 {
     X509 *certificate = certificate_read(pem);
     int names = 0;

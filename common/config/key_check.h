@@ -7,10 +7,10 @@
 #include "base/error.h"
 
 /* 0, or -EINVAL with what is wrong, to be read after the option's name. */
-MUST_CHECK int certificate_check(const char *pem, struct error *error);
+MUST_CHECK int key_check_certificate(const char *pem, struct error *error);
 
 /* The certificate has exactly one common name: agents take it for the server's. */
-MUST_CHECK int certificate_check_name(const char *pem, struct error *error);
+MUST_CHECK int key_check_common_name(const char *pem, struct error *error);
 
 /* An RSA private key without passphrase; -EACCES: it has one. */
 MUST_CHECK int key_check(const char *pem, struct error *error);

@@ -180,6 +180,10 @@ MUST_CHECK ssize_t http1_response_parse(struct http1_response *response,
 /* The first field of that kind, NULL when there is none. For HTTP1_OTHER: NULL. */
 const struct http1_field *http1_find(const struct http1_head *head, enum http1_field_id id);
 
+/* Whether that is a field line's name and value: a token, and no control character. For who gets
+ * fields from elsewhere: another parser, or the configuration. */
+bool http1_is_field(struct str name, struct str value);
+
 /* Whether two authorities name one host: ASCII case and the scheme's default port aside. */
 bool http1_same_authority(struct str a, struct str b, bool is_https);
 

@@ -293,6 +293,13 @@ static bool is_token(struct str text)
            http1_skip(text.data, text.data + text.len, HTTP1_IS_TOKEN) == text.data + text.len;
 }
 
+bool http1_is_field(struct str name, struct str value)
+{
+    return is_token(name) &&
+           (value.len == 0 ||
+            http1_skip_value(value.data, value.data + value.len) == value.data + value.len);
+}
+
 /* A coding that is not chunked alone: unsupported when it is a list of names with chunked at most
  * as the last, else malformed. RFC 9112 6.1 */
 static enum http1_reason coding_reason(struct str value)

@@ -4,8 +4,6 @@
 
 #include <errno.h>
 
-#include "net/http1_scan.h"
-
 struct out {
     char *at;
     char *end;
@@ -71,19 +69,10 @@ static void put_number_field(struct out *out, struct str name, uint64_t value)
     put(out, STR("\r\n"));
 }
 
-static bool is_field(const struct http1_extra *extra)
-{
-    const char *name_end = extra->name.data + extra->name.len;
-    const char *value_end = extra->value.data + extra->value.len;
-    return extra->name.len > 0 &&
-           http1_skip(extra->name.data, name_end, HTTP1_IS_TOKEN) == name_end &&
-           (extra->value.len == 0 || http1_skip_value(extra->value.data, value_end) == value_end);
-}
-
 static void put_extras(struct out *out, const struct http1_rewrite *rewrite)
 {
     for (size_t i = 0; i < rewrite->extra_count; i++) {
-        if (!is_field(&rewrite->extras[i])) {
+        if (!http1_is_field(rewrite->extras[i].name, rewrite->extras[i].value)) {
             out->error = -EINVAL;
             return;
         }

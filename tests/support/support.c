@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -90,6 +91,13 @@ char *write_file(const char *directory, const char *name, struct str content)
     CHECK(content.len == 0 || fwrite(content.data, 1, content.len, file) == content.len);
     CHECK(fclose(file) == 0);
     return path;
+}
+
+void sleep_for(usec_t time)
+{
+    const struct timespec span = {.tv_sec = time / USEC_PER_SEC,
+                                  .tv_nsec = time % USEC_PER_SEC * 1000};
+    nanosleep(&span, NULL);
 }
 
 uint64_t next_random(uint64_t *state)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/str.h"
 
@@ -41,6 +42,9 @@ char *write_file(const char *directory, const char *name, struct str content);
         fprintf(stderr, "[SKIP] %s\n", (reason)); \
         return;                                   \
     } while (0)
+
+/* Sleep; where there is nothing to wait for but time. */
+void sleep_for(usec_t time);
 
 /* Deterministic pseudo-random numbers (xorshift64*); any seed but 0. */
 uint64_t next_random(uint64_t *state);

@@ -40,8 +40,8 @@ static int check_pair(const char *certificate, const char *key)
 
 Test(key_check, certificates_and_keys_are_told_apart)
 {
-    cr_expect_eq(check(certificate_check, "server"), 0);
-    cr_expect_eq(check(certificate_check, "server_key"), -EINVAL);
+    cr_expect_eq(check(key_check_certificate, "server"), 0);
+    cr_expect_eq(check(key_check_certificate, "server_key"), -EINVAL);
     cr_expect_eq(check(key_check, "server_key"), 0);
     cr_expect_eq(check(key_check, "server"), -EINVAL);
 }
@@ -54,8 +54,8 @@ Test(key_check, encrypted_and_foreign_keys_are_refused)
 
 Test(key_check, a_server_has_one_name)
 {
-    cr_expect_eq(check(certificate_check_name, "server"), 0);
-    cr_expect_eq(check(certificate_check_name, "two_names"), -EINVAL);
+    cr_expect_eq(check(key_check_common_name, "server"), 0);
+    cr_expect_eq(check(key_check_common_name, "two_names"), -EINVAL);
 }
 
 Test(key_check, a_key_belongs_to_one_certificate)
@@ -68,7 +68,7 @@ Test(key_check, a_key_belongs_to_one_certificate)
 Test(key_check, rubbish_is_refused)
 {
     struct error error;
-    cr_expect_eq(certificate_check("-----BEGIN CERTIFICATE-----\nxx\n", &error), -EINVAL);
+    cr_expect_eq(key_check_certificate("-----BEGIN CERTIFICATE-----\nxx\n", &error), -EINVAL);
     cr_expect_eq(key_check("-----BEGIN PRIVATE KEY-----\n\n-----END PRIVATE KEY-----\n", &error),
                  -EINVAL);
     cr_expect_eq(key_check("", &error), -EINVAL);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables, and how they came to be. */
+#ifndef PORTICO_STORE_SQLITE_SCHEMA_H
+#define PORTICO_STORE_SQLITE_SCHEMA_H
+
+#include <sqlite3.h>
+
+#include "base/compiler.h"
+
+struct error;
+
+/* Bring the database to the newest schema, in one transaction. The caller holds the lock for
+ * writing. 0; -ENOTSUP: made by a newer version; -EUCLEAN: not one of ours, or damaged; or another
+ * error of the store. */
+MUST_CHECK int sqlite_schema_migrate(sqlite3 *db, struct error *error);
+
+#endif

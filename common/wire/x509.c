@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files about certificates share. Any thread. */
+#include "wire/x509.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <string.h>
+
+int x509_common_name(const X509_NAME *name, char *out, size_t size)
+{
+    if (X509_NAME_entry_count(name) != 1) {
+        return -EINVAL;
+    }
+    X509_NAME_ENTRY *entry = X509_NAME_get_entry(name, 0);
+    if (OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) != NID_commonName) {
+        return -EINVAL;
+    }
+    unsigned char *text = NULL;
+    int len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(entry));
+    int error = -EINVAL;
+    /* A NUL inside would make two readers see two names. */
+    if (len > 0 && (size_t)len < size && memchr(text, '\0', (size_t)len) == NULL) {
+        memcpy(out, text, (size_t)len);
+        out[len] = '\0';
+        error = 0;
+    }
+    OPENSSL_free(text);
+    ERR_clear_error();
+    return error;
+}
+
+X509_NAME *x509_name_new(const char *common_name)
+{
+    X509_NAME *name = X509_NAME_new();
+    if (name != NULL &&
+        X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
+                                   (const unsigned char *)common_name, -1, -1, 0) != 1) {
+        X509_NAME_free(name);
+        name = NULL;
+    }
+    return name;
+}
+
+int x509_append_pem(BIO *bio, bool fine, struct buffer *out)
+{
+    char *text = NULL;
+    long len = fine ? BIO_get_mem_data(bio, &text) : -1;
+    int error = len < 0 ? -EIO : buffer_append(out, str_make(text, (size_t)len));
+    BIO_free(bio);
+    ERR_clear_error();
+    return error;
+}

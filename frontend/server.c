@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libmicrohttpd's life cycle and the path table. Started and stopped by the main thread; the
+ * handlers run on libmicrohttpd's. Its first call for a request only makes the request's state,
+ * which its completion callback frees. */
+#include "server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "config/config.h"
+#include "poll.h"
+
+enum {
+    /* Heads of agents and of our balancer are well below 2 KiB; this bounds what an idle connection
+     * costs, and a head of more is answered 431. */
+    CONNECTION_MEMORY = 8 * 1024,
+    STOP_STEP = 5000,                /* us between looks at what is in flight */
+    SENDER_GRACE = 3 * USEC_PER_SEC, /* for bodies that are still on their way when we stop */
+};
+
+struct server {
+    struct frontend *frontend;
+    struct MHD_Daemon *daemon;
+};
+
+/* What a request is, once its head was looked at. */
+struct request_state {
+    enum route route;
+    struct poll *poll; /* of ROUTE_CONTROL */
+};
+
+/* Section 1: whatever begins with that name is the certificate, behind the agents' prefix. */
+static bool is_certificate(const char *path)
+{
+    const char *last = strrchr(path, '/');
+    return last != NULL && strncmp(last, "/server.pem", 11) == 0;
+}
+
+/* Agents may carry a prefix before every path of theirs (protocol section 1). */
+static enum route route_of(const char *method, const char *path)
+{
+    bool is_get =
+        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    if (is_get && is_certificate(path)) {
+        return ROUTE_CERTIFICATE;
+    }
+    if (is_get && strcmp(path, "/healthz") == 0) {
+        return ROUTE_HEALTH;
+    }
+    bool is_named = is_certificate(path) || strcmp(path, "/healthz") == 0 ||
+                    strcmp(path, "/metrics") == 0 || strncmp(path, "/upload", 7) == 0;
+    if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 && !is_named) {
+        return ROUTE_CONTROL;
+    }
+    return ROUTE_NONE;
+}
+
+static enum MHD_Result refuse(struct frontend *frontend, struct MHD_Connection *connection,
+                              enum reason reason)
+{
+    stats_refusal(frontend->stats, reason);
+    return replies_refuse(frontend->replies, connection, reason, true);
+}
+
+static enum reason check_poll(struct frontend *frontend, const struct head *head)
+{
+    if (!head->has_length) {
+        return REASON_LENGTH_REQUIRED;
+    }
+    if (head->length > frontend->max_body) {
+        return REASON_BODY_TOO_LARGE;
+    }
+    return atomic_load(&frontend->is_stopping) ? REASON_STOPPING : REASON_NONE;
+}
+
+static enum MHD_Result begin_request(struct frontend *frontend, struct MHD_Connection *connection,
+                                     enum route route, void **request)
+{
+    struct head head;
+    enum reason reason = head_check(connection, &head);
+    stats_request(frontend->stats, route);
+    if (reason == REASON_NONE && route == ROUTE_CONTROL) {
+        reason = check_poll(frontend, &head);
+    } else if (reason == REASON_NONE && head.length > 0) {
+        reason = REASON_NOT_FOUND; /* nothing else takes a body: end it here, unread */
+    }
+    if (reason != REASON_NONE) {
+        return refuse(frontend, connection, reason);
+    }
+    struct request_state *state = calloc(1, sizeof *state);
+    if (state != NULL && route == ROUTE_CONTROL) {
+        state->poll = poll_new(frontend, connection, &head);
+    }
+    if (state == NULL || (route == ROUTE_CONTROL && state->poll == NULL)) {
+        free(state);
+        return refuse(frontend, connection, REASON_NO_MEMORY);
+    }
+    state->route = route;
+    *request = state;
+    return MHD_YES;
+}
+
+static enum MHD_Result answer_request(struct frontend *frontend, struct MHD_Connection *connection,
+                                      struct request_state *state, const char *data, size_t *size)
+{
+    switch (state->route) {
+    case ROUTE_CONTROL:
+        return poll_continue(state->poll, data, size);
+    case ROUTE_CERTIFICATE:
+        return replies_certificate(frontend->replies, connection);
+    case ROUTE_HEALTH:
+        return replies_health(frontend->replies, connection, frontend_is_well(frontend));
+    case ROUTE_NONE:
+    case ROUTE_COUNT:
+        break;
+    }
+    stats_refusal(frontend->stats, REASON_NOT_FOUND);
+    return replies_refuse(frontend->replies, connection, REASON_NOT_FOUND, false);
+}
+
+static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *path,
+                              const char *method, const char *version, const char *data,
+                              size_t *size, void **request)
+{
+    struct server *server = context;
+    (void)version;
+    if (*request == NULL) {
+        return begin_request(server->frontend, connection, route_of(method, path), request);
+    }
+    return answer_request(server->frontend, connection, *request, data, size);
+}
+
+static void complete(void *context, struct MHD_Connection *connection, void **request,
+                     enum MHD_RequestTerminationCode code)
+{
+    struct request_state *state = *request;
+    (void)context;
+    (void)connection;
+    (void)code;
+    if (state != NULL) {
+        if (state->poll != NULL) {
+            poll_free(state->poll);
+        }
+        free(state);
+        *request = NULL;
+    }
+}
+
+/* libmicrohttpd reports what peers do, so it could be made to fill the log. */
+static struct log_limit library_limit = LOG_LIMIT(5, USEC_PER_SEC);
+
+PRINTF_LIKE(2, 0)
+static void log_library(void *context, const char *format, va_list arguments)
+{
+    char text[256];
+    (void)context;
+    vsnprintf(text, sizeof text, format, arguments);
+    log_limited(&library_limit, LOG_LEVEL_DEBUG, "libmicrohttpd",
+                LOG_STR("says", str_trim(str_from(text))));
+}
+
+static unsigned thread_count(const struct config *config)
+{
+    int64_t threads = config_int(config, "Frontend.threads");
+    if (threads == 0) {
+        threads = sysconf(_SC_NPROCESSORS_ONLN);
+    }
+    return threads < 1 ? 1 : (unsigned)threads;
+}
+
+int server_start(struct frontend *frontend, const struct config *config, int fd,
+                 struct server **server, struct error *error)
+{
+    struct server *made = calloc(1, sizeof *made);
+    int result = made == NULL ? -ENOMEM : poll_threads_init();
+    if (result < 0) {
+        close(fd);
+        free(made);
+        return error_set_errno(error, result, "cannot start the server");
+    }
+    made->frontend = frontend;
+    made->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        handle, made, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_NOTIFY_COMPLETED, complete, NULL, MHD_OPTION_THREAD_POOL_SIZE,
+        thread_count(config), MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)config_int(config, "Frontend.connection_limit"),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)(config_usec(config, "Frontend.idle_timeout") / USEC_PER_SEC),
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    if (made->daemon == NULL) {
+        int code = errno == 0 ? -EIO : -errno;
+        close(fd);
+        free(made);
+        return error_set_errno(error, code, "cannot start libmicrohttpd");
+    }
+    *server = made;
+    return 0;
+}
+
+/* Suspended connections are somebody's: libmicrohttpd must not be stopped before they are back. */
+static bool wait_for_polls(struct frontend *frontend, usec_t patience)
+{
+    usec_t now = clock_monotonic(frontend->clock);
+    usec_t deadline = usec_add(now, patience);
+    usec_t grace = usec_add(now, patience < SENDER_GRACE ? patience : SENDER_GRACE);
+    for (;;) {
+        unsigned sending = atomic_load(&frontend->sending);
+        unsigned in_flight = atomic_load(&frontend->in_flight);
+        now = clock_monotonic(frontend->clock);
+        /* Whoever has not sent all of a body was told nothing, and may be gone: libmicrohttpd
+         * 0.9.75 overlooks an end that came together with the last bytes. */
+        if (in_flight == 0 || (in_flight <= sending && now >= grace)) {
+            return true;
+        }
+        if (now >= deadline) {
+            return in_flight <= sending;
+        }
+        usleep(STOP_STEP);
+    }
+}
+
+int server_stop(struct server *server, usec_t patience)
+{
+    struct frontend *frontend = server->frontend;
+    atomic_store(&frontend->is_stopping, true);
+    int fd = MHD_quiesce_daemon(server->daemon);
+    bool is_done = wait_for_polls(frontend, patience);
+    /* Whoever is still sending a body is cut off now; whoever is suspended comes back first. */
+    int flushed = frontend_flush(frontend, patience);
+    MHD_stop_daemon(server->daemon);
+    if (fd >= 0) {
+        close(fd);
+    }
+    free(server);
+    return is_done && flushed == 0 ? 0 : -ETIMEDOUT;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An agent that polls as real ones do: one cipher for all its packets, rising nonces, and answers
+ * that it believes only when they are its server's. */
+#ifndef PORTICO_TESTS_FAKE_AGENT_H
+#define PORTICO_TESTS_FAKE_AGENT_H
+
+#include "support/http_client.h"
+#include "wire/answer.h"
+#include "wire/seal.h"
+#include "wire/tools.h"
+
+struct fake_agent {
+    struct rsa_key *key;
+    const struct rsa_key *server; /* borrowed */
+    struct wire_tools tools;
+    struct packet_limits limits;
+    struct sealing sealing;
+    struct session answers;
+    struct bundle bundle; /* what the last answer brought */
+    uint64_t nonce;       /* of the last packet */
+    char reason[64];      /* of the last refusal */
+    struct buffer list;   /* messages for the next packet */
+};
+
+/* With a fresh key. */
+void fake_agent_init(struct fake_agent *agent, const struct rsa_key *server);
+void fake_agent_done(struct fake_agent *agent);
+
+const char *fake_agent_id(const struct fake_agent *agent);
+
+/* Put into the next packet: a message for a well-known receiver, its signing request, a response
+ * to a request of a flow, the status that ends it. */
+void fake_agent_say(struct fake_agent *agent, const char *session, const char *type,
+                    struct str args);
+void fake_agent_ask(struct fake_agent *agent);
+void fake_agent_respond(struct fake_agent *agent, const char *flow, uint64_t request,
+                        uint64_t response, struct str args);
+void fake_agent_end(struct fake_agent *agent, const char *flow, uint64_t request,
+                    uint64_t response);
+
+/* What is to be said, sealed under a fresh nonce; the list is empty then. The caller frees. */
+struct str fake_agent_packet(struct fake_agent *agent);
+
+/* Send a packet and take the answer: the status, 0 when there is none. After 200 the answer was
+ * this server's to this packet (else the test fails) and its requests are in `bundle`. */
+unsigned fake_agent_send(struct fake_agent *agent, struct http_client *client, const char *path,
+                         struct str packet);
+unsigned fake_agent_poll(struct fake_agent *agent, struct http_client *client);
+/* On a connection of its own. */
+unsigned fake_agent_poll_once(struct fake_agent *agent, uint16_t port);
+
+#endif
