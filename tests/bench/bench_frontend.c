@@ -350,10 +350,7 @@ static void run_cold(struct fleet *fleet, const struct contestant *server, unsig
 {
     struct agent_client *agent = &fleet->agents[0];
     for (unsigned i = 0; i < polls; i++) {
-        enum wire_reason reason;
-        CHECK(sealing_make(&agent->tools, agent->key, agent->server,
-                           str_from(agent_client_id(agent)), clock_wall(&clock_system),
-                           &agent->sealing, &reason) == 0);
+        agent_client_renew(agent);
         poll_or_die(agent, &server->address, STR(""));
     }
 }
@@ -400,10 +397,7 @@ static int compare(const void *a, const void *b)
 static void hang_up_all(struct fleet *fleet)
 {
     for (size_t i = 0; i < fleet->count; i++) {
-        if (fleet->agents[i].fd >= 0) {
-            close(fleet->agents[i].fd);
-            fleet->agents[i].fd = -1;
-        }
+        agent_client_hang_up(&fleet->agents[i]);
     }
 }
 

@@ -87,7 +87,7 @@ static void *post(void *context)
             poster->repeats++;
         }
         poster->acknowledged[n] = status == 200;
-        free((void *)(uintptr_t)packet.data);
+        free_str(packet);
     }
     if (is_open) {
         http_close(&client);

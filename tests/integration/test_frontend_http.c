@@ -205,7 +205,7 @@ static void expect_refusal(const char *name, struct str bytes, unsigned status, 
      * come; but no other answer. */
     cr_expect(rest.len == 0 || memmem(rest.data, rest.len, "HTTP/1.", 7) == NULL,
               "%s: more than one answer", name);
-    free((void *)(uintptr_t)rest.data);
+    free_str(rest);
     http_close(&client);
 }
 

@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An agent that polls as real ones do: one cipher for all its packets, rising nonces, and answers
- * that it believes only when they are its server's. */
+/* An agent_client whose packets the test sends itself, over what connection it likes: it gathers
+ * what is to be said, and a lie in an answer fails the test. */
 #ifndef PORTICO_TESTS_FAKE_AGENT_H
 #define PORTICO_TESTS_FAKE_AGENT_H
 
-#include "support/http_client.h"
-#include "wire/answer.h"
-#include "wire/seal.h"
-#include "wire/tools.h"
+#include "support/agent_client.h"
 
 struct fake_agent {
-    struct rsa_key *key;
-    const struct rsa_key *server; /* borrowed */
-    struct wire_tools tools;
-    struct packet_limits limits;
-    struct sealing sealing;
-    struct session answers;
+    struct agent_client client;
     struct bundle bundle; /* what the last answer brought */
-    uint64_t nonce;       /* of the last packet */
     char reason[64];      /* of the last refusal */
     struct buffer list;   /* messages for the next packet */
 };
 
-/* With a fresh key. */
+/* With a fresh key. `server` is borrowed. */
 void fake_agent_init(struct fake_agent *agent, const struct rsa_key *server);
 void fake_agent_done(struct fake_agent *agent);
 

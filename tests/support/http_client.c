@@ -2,8 +2,6 @@
 /* A raw client. */
 #include "support/http_client.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,27 +13,35 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "net/address.h"
+#include "support/support.h"
 
 enum { PATIENCE_SECONDS = 10, ANSWER_MAX = 256 << 20, READ_SIZE = 65536 };
 
-int http_try_connect(struct http_client *client, uint16_t port)
+int http_dial(struct http_client *client, const struct address *server)
 {
     const struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     const int on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    client->closes = false;
+    client->fd = socket(server->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(client->fd >= 0);
     setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     buffer_init(&client->in, ANSWER_MAX);
-    if (connect(client->fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+    if (connect(client->fd, &server->any, server->len) != 0) {
         int code = -errno;
         http_close(client);
         return code;
     }
     return 0;
+}
+
+int http_try_connect(struct http_client *client, uint16_t port)
+{
+    struct address loopback;
+    CHECK(address_from_host(STR("127.0.0.1"), port, &loopback, NULL) == 0);
+    return http_dial(client, &loopback);
 }
 
 void http_connect(struct http_client *client, uint16_t port)
@@ -150,7 +156,7 @@ bool http_read(struct http_client *client, bool is_head, struct http_answer *ans
 void http_answer_done(struct http_answer *answer)
 {
     free(answer->head);
-    free((void *)(uintptr_t)answer->body.data);
+    free_str(answer->body);
     *answer = (struct http_answer){.status = 0};
 }
 
@@ -185,8 +191,8 @@ bool http_request(struct http_client *client, const char *method, const char *pa
     }
     int len = snprintf(head, sizeof head,
                        "%s %s HTTP/1.1\r\nHost: localhost\r\n"
-                       "Content-Type: binary/octet-stream\r\n%s\r\n",
-                       method, path, length);
+                       "Content-Type: binary/octet-stream\r\n%s%s\r\n",
+                       method, path, client->closes ? "Connection: close\r\n" : "", length);
     CHECK(len > 0 && (size_t)len < sizeof head);
     /* Whoever refuses early closes early: what it said is still to be read. */
     if (http_send(client, str_make(head, (size_t)len)) && body != NULL) {

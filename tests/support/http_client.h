@@ -10,14 +10,18 @@
 #include "base/buffer.h"
 #include "base/str.h"
 
+struct address;
+
 struct http_client {
     int fd;
+    bool closes; /* its requests ask for the connection's end */
     struct buffer in;
 };
 
 /* Connect to a port of 127.0.0.1; aborts when nobody listens. */
 void http_connect(struct http_client *client, uint16_t port);
 /* 0, or a negative errno. */
+int http_dial(struct http_client *client, const struct address *server);
 int http_try_connect(struct http_client *client, uint16_t port);
 void http_close(struct http_client *client);
 

@@ -69,10 +69,10 @@ void instance_keys_make(const struct rsa_key *server, struct instance_keys *keys
 
 void instance_keys_free(struct instance_keys *keys)
 {
-    free((void *)(uintptr_t)keys->ca_key.data);
-    free((void *)(uintptr_t)keys->ca_certificate.data);
-    free((void *)(uintptr_t)keys->server_key.data);
-    free((void *)(uintptr_t)keys->server_certificate.data);
+    free_str(keys->ca_key);
+    free_str(keys->ca_certificate);
+    free_str(keys->server_key);
+    free_str(keys->server_certificate);
 }
 
 static void write_configuration(const struct instance *instance)

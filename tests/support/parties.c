@@ -30,11 +30,6 @@ void parties_done(struct parties *parties)
     wire_tools_done(&parties->tools);
 }
 
-void free_str(struct str bytes)
-{
-    free((void *)(uintptr_t)bytes.data);
-}
-
 void craft_init(struct craft *craft, const struct parties *parties)
 {
     memset(craft, 0, sizeof *craft);

@@ -4,6 +4,7 @@
 #ifndef PORTICO_TESTS_PARTIES_H
 #define PORTICO_TESTS_PARTIES_H
 
+#include "support/support.h"
 #include "wire/answer.h"
 #include "wire/packet.h"
 #include "wire/seal.h"
@@ -48,7 +49,5 @@ struct str craft_build(struct craft *craft, struct parties *parties);
 enum wire_reason parties_receive(struct parties *parties, struct str body,
                                  const struct rsa_key *agent, struct session *session,
                                  struct bundle *bundle);
-
-void free_str(struct str bytes);
 
 #endif

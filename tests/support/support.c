@@ -93,6 +93,11 @@ char *write_file(const char *directory, const char *name, struct str content)
     return path;
 }
 
+void free_str(struct str bytes)
+{
+    free((void *)(uintptr_t)bytes.data);
+}
+
 void sleep_for(usec_t time)
 {
     const struct timespec span = {.tv_sec = time / USEC_PER_SEC,

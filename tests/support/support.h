@@ -43,6 +43,9 @@ char *write_file(const char *directory, const char *name, struct str content);
         return;                                   \
     } while (0)
 
+/* The bytes of a view that was made to be freed. */
+void free_str(struct str bytes);
+
 /* Sleep; where there is nothing to wait for but time. */
 void sleep_for(usec_t time);
 

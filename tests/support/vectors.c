@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "support/support.h"
 
 #define VECTORS "../shared/vectors/"
 
@@ -55,6 +56,6 @@ bool vectors_hex_equals(const json_t *object, const char *key, struct str bytes)
 {
     struct str expected = vectors_hex(object, key);
     bool equal = str_equal(expected, bytes);
-    free((void *)(uintptr_t)expected.data);
+    free_str(expected);
     return equal;
 }
