@@ -8,9 +8,8 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "support/parties.h"
+#include "support/recording.h"
 #include "support/support.h"
-#include "support/vectors.h"
 #include "wire/certificate.h"
 #include "wire/enrolment.h"
 #include "wire/message.h"
@@ -21,25 +20,12 @@
 /* The recording server's clock, as its answer to a poll without timestamp shows. */
 #define RECORDED_NOW ((usec_t)1795288914746950)
 
-enum { CLIENTS_MAX = 16, SESSIONS_MAX = 16 };
-
-struct known_client {
-    const char *name;
-    struct rsa_key *key;
-    bool is_enrolled;
-    usec_t clock;
-};
+enum { SESSIONS_MAX = 16 };
 
 struct bench {
-    json_t *keys;
-    struct wire_tools tools;
-    struct packet_limits limits;
-    struct rsa_key *server;
-    struct known_client clients[CLIENTS_MAX];
-    size_t client_count;
-    struct session sessions[SESSIONS_MAX];
+    struct recording recording;
+    struct session sessions[SESSIONS_MAX]; /* what a server keeps of them */
     size_t session_count;
-    struct bundle bundle;
 };
 
 /* What the real server answers 500 (or, with quirk, 200): our reason. */
@@ -93,70 +79,22 @@ static enum wire_reason refusal_of(const char *scenario)
     return WIRE_NO_REASON;
 }
 
-static bool bench_init(struct bench *bench)
-{
-    memset(bench, 0, sizeof *bench);
-    bench->keys = vectors_load("keys.json");
-    if (bench->keys == NULL) {
-        return false;
-    }
-    bench->limits = PACKET_LIMITS_DEFAULT;
-    CHECK(wire_tools_init(&bench->tools) == 0);
-    CHECK(rsa_private_from_pem(vectors_text(bench->keys, "server_key_pem"), NULL, &bench->server) ==
-          0);
-    const char *name;
-    json_t *client;
-    json_object_foreach(json_object_get(bench->keys, "clients"), name, client)
-    {
-        struct known_client *known = &bench->clients[bench->client_count++];
-        known->name = name;
-        CHECK(rsa_private_from_pem(vectors_text(client, "private_key_pem"), NULL, &known->key) ==
-              0);
-    }
-    bundle_init(&bench->bundle, &bench->limits);
-    return true;
-}
-
-static void bench_done(struct bench *bench)
-{
-    for (size_t i = 0; i < bench->client_count; i++) {
-        rsa_key_free(bench->clients[i].key);
-    }
-    rsa_key_free(bench->server);
-    wire_tools_done(&bench->tools);
-    bundle_done(&bench->bundle);
-    json_decref(bench->keys);
-}
-
-static struct known_client *find_client(struct bench *bench, const char *id)
-{
-    for (size_t i = 0; i < bench->client_count; i++) {
-        if (strcmp(rsa_key_client_id(bench->clients[i].key)->text, id) == 0) {
-            return &bench->clients[i];
-        }
-    }
-    return NULL;
-}
-
 static void start_scenario(struct bench *bench, const json_t *scenario)
 {
     size_t i;
-    json_t *client;
+    json_t *entry;
     bench->session_count = 0;
-    for (i = 0; i < bench->client_count; i++) {
-        bench->clients[i].is_enrolled = false;
-        bench->clients[i].clock = 0;
+    for (i = 0; i < bench->recording.client_count; i++) {
+        bench->recording.clients[i].is_enrolled = false;
+        bench->recording.clients[i].clock = 0;
     }
-    json_array_foreach(json_object_get(json_object_get(scenario, "initial"), "clients"), i, client)
+    json_array_foreach(json_object_get(json_object_get(scenario, "initial"), "clients"), i, entry)
     {
-        const char *name = json_string_value(json_object_get(client, "client"));
-        for (size_t j = 0; j < bench->client_count; j++) {
-            if (strcmp(bench->clients[j].name, name) == 0) {
-                bench->clients[j].is_enrolled =
-                    json_is_true(json_object_get(client, "has_certificate"));
-                bench->clients[j].clock = json_integer_value(json_object_get(client, "clock_us"));
-            }
-        }
+        struct recorded_client *client = recording_client(
+            &bench->recording, json_string_value(json_object_get(entry, "client")));
+        CHECK(client != NULL);
+        client->is_enrolled = json_is_true(json_object_get(entry, "has_certificate"));
+        client->clock = json_integer_value(json_object_get(entry, "clock_us"));
     }
 }
 
@@ -268,11 +206,11 @@ static enum wire_reason try_to_enrol(struct bench *bench, const struct packet *p
     struct rsa_key *key = NULL;
     struct session session;
     CHECK(client_id_parse(str_from(claim->session.source), &source) == 0);
-    if (packet_open(&bench->tools, packet, &claim->session, &bench->limits, &bench->bundle,
-                    &reason) < 0) {
+    if (packet_open(&bench->recording.tools, packet, &claim->session, &bench->recording.limits,
+                    &bench->recording.bundle, &reason) < 0) {
         return reason;
     }
-    struct str list = bench->bundle.list;
+    struct str list = bench->recording.bundle.list;
     buffer_init(&pem, RSA_PEM_BYTES_MAX);
     while (message_next(&list, &message) > 0) {
         struct recipient address;
@@ -283,7 +221,7 @@ static enum wire_reason try_to_enrol(struct bench *bench, const struct packet *p
         if (payload_read_csr(message.args, &pem, &reason) == 0 &&
             csr_check(buffer_view(&pem), &source, NULL, &key, &reason) == 0 &&
             claim_verify(claim, key, &session, &reason) == 0) {
-            struct known_client *client = find_client(bench, source.text);
+            struct recorded_client *client = recording_client_of_id(&bench->recording, source.text);
             CHECK(client != NULL);
             client->is_enrolled = true;
             reason = WIRE_NO_REASON;
@@ -296,29 +234,29 @@ static enum wire_reason try_to_enrol(struct bench *bench, const struct packet *p
 
 /* As a frontend does it. *client: whose packet it is. */
 static enum wire_reason receive(struct bench *bench, const json_t *step, struct str body,
-                                struct known_client **client)
+                                struct recorded_client **client)
 {
     enum wire_reason reason = WIRE_NO_REASON;
     struct packet packet;
     struct claim claim;
     struct str path = vectors_text(step, "path");
     uint32_t api = packet_api_from_query(str_skip(path, str_find(path, '?') + 1));
-    if (packet_parse(&bench->tools, body, api, &packet, &reason) < 0) {
+    if (packet_parse(&bench->recording.tools, body, api, &packet, &reason) < 0) {
         return reason;
     }
     const struct session *session = find_session(bench, packet.digest);
     if (session != NULL) {
-        if (packet_match(&bench->tools, &packet, session, &reason) < 0) {
+        if (packet_match(&bench->recording.tools, &packet, session, &reason) < 0) {
             return reason;
         }
-        *client = find_client(bench, session->source);
+        *client = recording_client_of_id(&bench->recording, session->source);
     } else {
-        if (packet_unwrap(&bench->tools, &packet, bench->server, PACKET_FROM_AGENT, &claim,
-                          &reason) < 0) {
+        if (packet_unwrap(&bench->recording.tools, &packet, bench->recording.server,
+                          PACKET_FROM_AGENT, &claim, &reason) < 0) {
             return reason;
         }
         expect_cipher(json_object_get(step, "decoded"), &packet, &claim);
-        *client = find_client(bench, claim.session.source);
+        *client = recording_client_of_id(&bench->recording, claim.session.source);
         if (*client == NULL || !(*client)->is_enrolled) {
             return try_to_enrol(bench, &packet, &claim);
         }
@@ -330,13 +268,14 @@ static enum wire_reason receive(struct bench *bench, const json_t *step, struct 
         bench->session_count++;
         session = fresh;
     }
-    if (packet_open(&bench->tools, &packet, session, &bench->limits, &bench->bundle, &reason) < 0) {
+    if (packet_open(&bench->recording.tools, &packet, session, &bench->recording.limits,
+                    &bench->recording.bundle, &reason) < 0) {
         return reason;
     }
     return WIRE_NO_REASON;
 }
 
-static void expect_auth(const json_t *expect, struct known_client *client,
+static void expect_auth(const json_t *expect, struct recorded_client *client,
                         const struct bundle *bundle)
 {
     const char *state = json_string_value(json_object_get(expect, "auth_state"));
@@ -362,7 +301,7 @@ static void post(struct bench *bench, const char *name, const json_t *step)
 {
     const json_t *expect = json_object_get(step, "expect");
     json_int_t status = json_integer_value(json_object_get(expect, "http_status"));
-    struct known_client *client = NULL;
+    struct recorded_client *client = NULL;
     struct str body = vectors_hex(step, "body_hex");
     struct guarded guarded = guarded_copy(body);
     enum wire_reason refusal = refusal_of(name);
@@ -383,9 +322,9 @@ static void post(struct bench *bench, const char *name, const json_t *step)
     } else {
         cr_expect_eq(reason, WIRE_NO_REASON, "%s: %s", name, wire_reason_code(reason));
         if (reason == WIRE_NO_REASON) {
-            expect_bundle(json_object_get(step, "decoded"), &bench->bundle);
+            expect_bundle(json_object_get(step, "decoded"), &bench->recording.bundle);
             if (status == 200) {
-                expect_auth(expect, client, &bench->bundle);
+                expect_auth(expect, client, &bench->recording.bundle);
             }
         }
     }
@@ -396,10 +335,10 @@ static void post(struct bench *bench, const char *name, const json_t *step)
 Test(wire_vectors, every_recorded_post_is_read_or_refused_as_it_should)
 {
     static struct bench bench;
-    if (!bench_init(&bench)) {
+    if (!recording_open(&bench.recording)) {
         SKIP_TEST("../shared/vectors is absent");
     }
-    json_t *requests = vectors_load("requests.json");
+    const json_t *requests = bench.recording.requests;
     size_t i, j, posts = 0;
     json_t *scenario, *step;
     json_array_foreach(json_object_get(requests, "scenarios"), i, scenario)
@@ -414,8 +353,7 @@ Test(wire_vectors, every_recorded_post_is_read_or_refused_as_it_should)
         }
     }
     cr_expect_gt(posts, 100);
-    json_decref(requests);
-    bench_done(&bench);
+    recording_close(&bench.recording);
 }
 
 Test(wire_vectors, bad_signing_requests_are_told_apart)
@@ -431,10 +369,10 @@ Test(wire_vectors, bad_signing_requests_are_told_apart)
         {"enrolment_bad_csr_signature", WIRE_REASON_CSR_SIGNATURE},
         {"enrolment_other_messages_dropped", WIRE_NO_REASON},
     };
-    if (!bench_init(&bench)) {
+    if (!recording_open(&bench.recording)) {
         SKIP_TEST("../shared/vectors is absent");
     }
-    json_t *requests = vectors_load("requests.json");
+    const json_t *requests = bench.recording.requests;
     size_t i, j, found = 0;
     json_t *scenario;
     json_array_foreach(json_object_get(requests, "scenarios"), i, scenario)
@@ -443,7 +381,7 @@ Test(wire_vectors, bad_signing_requests_are_told_apart)
         for (j = 0; j < ARRAY_LEN(cases); j++) {
             if (strcmp(cases[j].name, name) == 0) {
                 const json_t *step = json_array_get(json_object_get(scenario, "steps"), 0);
-                struct known_client *client = NULL;
+                struct recorded_client *client = NULL;
                 struct str body = vectors_hex(step, "body_hex");
                 start_scenario(&bench, scenario);
                 enum wire_reason reason = receive(&bench, step, body, &client);
@@ -454,8 +392,7 @@ Test(wire_vectors, bad_signing_requests_are_told_apart)
         }
     }
     cr_expect_eq(found, ARRAY_LEN(cases));
-    json_decref(requests);
-    bench_done(&bench);
+    recording_close(&bench.recording);
 }
 
 Test(wire_vectors, client_ids_are_the_recorded_ones)
@@ -550,7 +487,7 @@ static enum wire_reason answer_refusal_of(struct str name)
 Test(wire_vectors, every_recorded_answer_is_taken_or_refused_as_the_real_agent_does)
 {
     static struct bench bench;
-    if (!bench_init(&bench)) {
+    if (!recording_open(&bench.recording)) {
         SKIP_TEST("../shared/vectors is absent");
     }
     json_t *responses = vectors_load("responses.json");
@@ -561,33 +498,26 @@ Test(wire_vectors, every_recorded_answer_is_taken_or_refused_as_the_real_agent_d
     {
         struct str name = vectors_text(entry, "name");
         const json_t *verdict = json_object_get(entry, "real_client_verdict");
-        struct known_client *client = NULL;
-        for (size_t j = 0; j < bench.client_count; j++) {
-            if (str_equal(str_from(bench.clients[j].name), vectors_text(entry, "client"))) {
-                client = &bench.clients[j];
-            }
-        }
+        struct recorded_client *client =
+            recording_client(&bench.recording, vectors_text(entry, "client").data);
         cr_assert_not_null(client);
-        const struct answer_expectation expectation = {
-            .own = client->key,
-            .server = bench.server,
-            .server_name = STR("grr"),
-            .nonce = (uint64_t)json_integer_value(json_object_get(entry, "request_nonce_us")),
-        };
-        enum wire_reason reason = WIRE_NO_REASON;
+        client->answers = session;
         struct str body = vectors_hex(entry, "response_hex");
-        int error = answer_open(&bench.tools, body, &expectation, &bench.limits, &session,
-                                &bench.bundle, &reason);
+        enum wire_reason reason = recording_open_answer(
+            &bench.recording, client, body,
+            (uint64_t)json_integer_value(json_object_get(entry, "request_nonce_us")));
+        session = client->answers;
         cr_expect_eq(reason, answer_refusal_of(name), "%s: %s", name.data,
                      wire_reason_code(reason));
-        cr_expect_eq(error == 0, json_is_true(json_object_get(verdict, "poll_accepted")) &&
-                                     !str_equal(name, STR("no_signature")));
-        if (error == 0) {
-            cr_expect_eq(bench.bundle.count,
+        cr_expect_eq(reason == WIRE_NO_REASON,
+                     json_is_true(json_object_get(verdict, "poll_accepted")) &&
+                         !str_equal(name, STR("no_signature")));
+        if (reason == WIRE_NO_REASON) {
+            cr_expect_eq(bench.recording.bundle.count,
                          json_integer_value(json_object_get(verdict, "message_count")));
         }
         free_str(body);
     }
     json_decref(responses);
-    bench_done(&bench);
+    recording_close(&bench.recording);
 }
