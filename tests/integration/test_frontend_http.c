@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What anybody can do to the frontend's port, and what an operator can do to its process. */
+/* What anybody can do to the frontend's port. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -7,73 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
-#include "base/arena.h"
 #include "base/check.h"
+#include "front.h"
 #include "store/store.h"
 #include "support/fake_agent.h"
 #include "support/http_client.h"
-#include "support/instance.h"
 #include "support/parties.h"
 #include "support/support.h"
 #include "support/vectors.h"
 
-#define STOP_PATIENCE (5 * USEC_PER_SEC)
-/* Sanitizers keep freed memory and shadow the rest. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED true
-#else
-#define IS_SANITIZED false
-#endif
-
-struct front {
-    struct rsa_key *server;
-    struct instance_keys keys;
-    struct instance instance;
-};
-
-static struct front front;
-
-static void prepare(void)
-{
-    CHECK(rsa_generate(1024, NULL, &front.server) == 0);
-    instance_keys_make(front.server, &front.keys);
-    instance_init(&front.instance, &front.keys);
-}
-
-static void start(void)
-{
-    prepare();
-    instance_start(&front.instance);
-}
-
-static void end(void)
-{
-    if (front.instance.directory != NULL) {
-        instance_done(&front.instance);
-        instance_keys_free(&front.keys);
-        rsa_key_free(front.server);
-    }
-}
-
-static void expect_stop(struct instance *instance)
-{
-    cr_expect_eq(instance_stop(instance, STOP_PATIENCE), 0);
-}
-
-static unsigned get(const char *path)
-{
-    return http_once(front.instance.port, "GET", path, NULL, NULL);
-}
-
 /* ---- Paths ---- */
 
-Test(frontend_http, serves_its_certificate, .init = start, .fini = end)
+Test(frontend_http, serves_its_certificate, .init = front_start, .fini = front_end)
 {
     static const char *const paths[] = {"/server.pem", "/server.pem?x=1", "/server.pemfoo",
                                         "/prefix/of/agents/server.pem"};
@@ -86,10 +36,10 @@ Test(frontend_http, serves_its_certificate, .init = start, .fini = end)
         cr_expect(!answer.closes);
         http_answer_done(&answer);
     }
-    expect_stop(&front.instance);
+    front_expect_stop(&front.instance);
 }
 
-Test(frontend_http, head_is_get_without_a_body, .init = start, .fini = end)
+Test(frontend_http, head_is_get_without_a_body, .init = front_start, .fini = front_end)
 {
     struct http_client client;
     struct http_answer answer;
@@ -106,14 +56,14 @@ Test(frontend_http, head_is_get_without_a_body, .init = start, .fini = end)
     http_close(&client);
 }
 
-Test(frontend_http, everything_else_is_not_found, .init = start, .fini = end)
+Test(frontend_http, everything_else_is_not_found, .init = front_start, .fini = front_end)
 {
     static const char *const gets[] = {"/",        "/control?api=3",   "/static/x",
                                        "/metrics", "/healthz/further", "/server.pen"};
     const struct str body = STR("x");
     const struct str empty = STR("");
     for (size_t i = 0; i < ARRAY_LEN(gets); i++) {
-        cr_expect_eq(get(gets[i]), 404, "%s", gets[i]);
+        cr_expect_eq(front_get(gets[i]), 404, "%s", gets[i]);
     }
     uint16_t port = front.instance.port;
     cr_expect_eq(http_once(port, "PUT", "/control", &empty, NULL), 404);
@@ -176,7 +126,7 @@ Test(frontend_http, answers_as_recorded_where_it_should)
         expect_recorded(entry);
     }
     cr_expect_gt(i, 8);
-    expect_stop(&instance);
+    front_expect_stop(&instance);
     instance_done(&instance);
     json_decref(recorded);
     json_decref(keys);
@@ -209,7 +159,7 @@ static void expect_refusal(const char *name, struct str bytes, unsigned status, 
     http_close(&client);
 }
 
-Test(frontend_http, refuses_what_smuggles_requests, .init = prepare, .fini = end)
+Test(frontend_http, refuses_what_smuggles_requests, .init = front_prepare, .fini = front_end)
 {
     instance_set(&front.instance, "Frontend.max_body=40MiB"); /* the cases' limit */
     instance_start(&front.instance);
@@ -232,13 +182,14 @@ Test(frontend_http, refuses_what_smuggles_requests, .init = prepare, .fini = end
     free(line);
     fclose(file);
     cr_expect_geq(cases, 7);
-    cr_expect_eq(get("/healthz"), 200);
-    expect_stop(&front.instance);
+    cr_expect_eq(front_get("/healthz"), 200);
+    front_expect_stop(&front.instance);
 }
 
 #define SMUGGLED "GET /smuggled HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"
 
-Test(frontend_http, refuses_heads_that_others_read_otherwise, .init = start, .fini = end)
+Test(frontend_http, refuses_heads_that_others_read_otherwise, .init = front_start,
+     .fini = front_end)
 {
     static const struct {
         const char *name;
@@ -271,10 +222,10 @@ Test(frontend_http, refuses_heads_that_others_read_otherwise, .init = start, .fi
         expect_refusal(cases[i].name, cases[i].bytes, 400,
                        cases[i].status == 0 ? 404 : cases[i].status);
     }
-    expect_stop(&front.instance);
+    front_expect_stop(&front.instance);
 }
 
-Test(frontend_http, names_what_it_refuses, .init = start, .fini = end)
+Test(frontend_http, names_what_it_refuses, .init = front_start, .fini = front_end)
 {
     static const struct {
         struct str bytes;
@@ -299,10 +250,10 @@ Test(frontend_http, names_what_it_refuses, .init = start, .fini = end)
         http_answer_done(&answer);
         http_close(&client);
     }
-    expect_stop(&front.instance);
+    front_expect_stop(&front.instance);
 }
 
-Test(frontend_http, time_is_linear_in_fields_and_arguments, .init = start, .fini = end)
+Test(frontend_http, time_is_linear_in_fields_and_arguments, .init = front_start, .fini = front_end)
 {
     struct buffer fields, arguments;
     struct http_client client;
@@ -328,12 +279,12 @@ Test(frontend_http, time_is_linear_in_fields_and_arguments, .init = start, .fini
         http_close(&client);
     }
     cr_expect_lt(clock_monotonic(&clock_system) - began, 10 * USEC_PER_SEC);
-    cr_expect_eq(get("/healthz"), 200);
+    cr_expect_eq(front_get("/healthz"), 200);
     buffer_done(&fields);
     buffer_done(&arguments);
 }
 
-Test(frontend_http, a_body_cut_short_leaves_nothing, .init = start, .fini = end)
+Test(frontend_http, a_body_cut_short_leaves_nothing, .init = front_start, .fini = front_end)
 {
     for (int i = 0; i < 50; i++) {
         struct http_client client;
@@ -345,11 +296,11 @@ Test(frontend_http, a_body_cut_short_leaves_nothing, .init = start, .fini = end)
         }
         http_close(&client);
     }
-    cr_expect_eq(get("/healthz"), 200);
-    expect_stop(&front.instance); /* nothing waits for the rest */
+    cr_expect_eq(front_get("/healthz"), 200);
+    front_expect_stop(&front.instance); /* nothing waits for the rest */
 }
 
-Test(frontend_http, garbage_is_not_the_others_trouble, .init = start, .fini = end)
+Test(frontend_http, garbage_is_not_the_others_trouble, .init = front_start, .fini = front_end)
 {
     uint64_t state = 4711;
     char noise[4096];
@@ -369,18 +320,13 @@ Test(frontend_http, garbage_is_not_the_others_trouble, .init = start, .fini = en
         http_finish(&client);
         http_close(&client);
     }
-    cr_expect_eq(get("/healthz"), 200);
-    expect_stop(&front.instance);
+    cr_expect_eq(front_get("/healthz"), 200);
+    front_expect_stop(&front.instance);
 }
 
 /* ---- Size ---- */
 
-static uint64_t allowed_growth_kib(uint64_t kib)
-{
-    return IS_SANITIZED ? 8 * kib : kib;
-}
-
-Test(frontend_http, a_body_over_the_limit_is_not_read, .init = start, .fini = end)
+Test(frontend_http, a_body_over_the_limit_is_not_read, .init = front_start, .fini = front_end)
 {
     static char zeros[1 << 20];
     uint64_t before = instance_memory_kib(&front.instance, "VmHWM");
@@ -403,11 +349,11 @@ Test(frontend_http, a_body_over_the_limit_is_not_read, .init = start, .fini = en
     }
     cr_expect_lt(clock_monotonic(&clock_system) - began, 10 * USEC_PER_SEC);
     cr_expect_lt(instance_memory_kib(&front.instance, "VmHWM") - before,
-                 allowed_growth_kib(8 * 1024));
+                 front_allowed_kib(8 * 1024));
     /* Whoever waits for the verdict before sending gets it. */
     expect_refusal("413 first",
                    STR("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 68157440\r\n\r\n"), 413, 413);
-    expect_stop(&front.instance);
+    front_expect_stop(&front.instance);
 }
 
 /* A list of one message that is all zeros, `bytes` long once inflated. */
@@ -442,7 +388,7 @@ static void enrol_party(const struct rsa_key *key)
     store_free(store);
 }
 
-Test(frontend_http, a_bomb_in_a_signed_packet_is_refused_in_little_memory, .fini = end)
+Test(frontend_http, a_bomb_in_a_signed_packet_is_refused_in_little_memory, .fini = front_end)
 {
     static struct parties parties;
     static const size_t sizes[] = {32 << 20, 1000 << 20};
@@ -476,313 +422,8 @@ Test(frontend_http, a_bomb_in_a_signed_packet_is_refused_in_little_memory, .fini
         buffer_done(&packed);
     }
     cr_expect_lt(instance_memory_kib(&front.instance, "VmHWM") - before,
-                 allowed_growth_kib(64 * 1024));
-    expect_stop(&front.instance);
+                 front_allowed_kib(64 * 1024));
+    front_expect_stop(&front.instance);
     front.server = NULL; /* the parties' */
     parties_done(&parties);
-}
-
-/* ---- Polls ---- */
-
-Test(frontend_http, an_agent_enrols_and_polls_on_one_connection, .init = start, .fini = end)
-{
-    static struct fake_agent agent;
-    struct http_client client;
-    fake_agent_init(&agent, front.server);
-    http_connect(&client, front.instance.port);
-    cr_expect_eq(fake_agent_poll(&agent, &client), 406);
-    cr_expect_str_eq(agent.reason, "source_unknown");
-    fake_agent_ask(&agent);
-    cr_expect_eq(fake_agent_poll(&agent, &client), 200);
-    for (int i = 0; i < 20; i++) {
-        cr_expect_eq(fake_agent_poll(&agent, &client), 200);
-        cr_expect_eq(agent.bundle.count, 0);
-    }
-    http_close(&client);
-    fake_agent_done(&agent);
-    expect_stop(&front.instance);
-}
-
-Test(frontend_http, an_agent_may_carry_a_prefix, .init = start, .fini = end)
-{
-    static const char *const paths[] = {"/", "/control", "/a/b/control?api=3", "/x?y=z"};
-    static struct fake_agent agent;
-    struct http_client client;
-    fake_agent_init(&agent, front.server);
-    http_connect(&client, front.instance.port);
-    fake_agent_ask(&agent);
-    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-        struct str packet = fake_agent_packet(&agent);
-        cr_expect_eq(fake_agent_send(&agent, &client, paths[i], packet), 200, "%s", paths[i]);
-        free_str(packet);
-    }
-    http_close(&client);
-    fake_agent_done(&agent);
-}
-
-Test(frontend_http, a_request_goes_out_and_its_answer_is_kept, .init = start, .fini = end)
-{
-    static struct fake_agent agent;
-    struct store *store = instance_store(&front.instance);
-    struct store_request request = {.flow = STR("F1"), .request = 7, .action = STR("Echo")};
-    struct store_request_name name;
-    struct arena arena;
-    struct store_request *stored = NULL;
-    struct message message;
-    fake_agent_init(&agent, front.server);
-    fake_agent_ask(&agent);
-    cr_assert_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    CHECK(store_agent_id_parse(str_from(fake_agent_id(&agent)), &request.agent) == 0);
-    cr_assert_eq(store_queue_request(store, &request, &name, NULL), 0);
-    /* Deliverable at the latest half a second later. */
-    usec_t deadline = clock_monotonic(&clock_system) + USEC_PER_SEC;
-    do {
-        cr_assert_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    } while (agent.bundle.count == 0 && clock_monotonic(&clock_system) < deadline);
-    cr_assert_eq(agent.bundle.count, 1);
-    struct str list = agent.bundle.list;
-    cr_assert_eq(message_next(&list, &message), 1);
-    cr_expect(str_equal(message.name, STR("Echo")));
-    cr_expect_eq(message.request_id, 7);
-    fake_agent_end(&agent, "F1", 7, 2);
-    fake_agent_respond(&agent, "F1", 7, 1, STR("payload"));
-    cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    arena_init(&arena, 4096, 1 << 20);
-    const struct store_request_query query = {.agent = request.agent, .limit = 10};
-    cr_assert_eq(store_list_requests(store, &query, &arena, &stored, NULL), 0);
-    cr_expect_eq(stored->state, STORE_FINISHED);
-    cr_expect_eq(stored->received, 2);
-    arena_done(&arena);
-    store_free(store);
-    fake_agent_done(&agent);
-    expect_stop(&front.instance);
-}
-
-Test(frontend_http, a_closed_door_stays_closed, .init = prepare, .fini = end)
-{
-    static struct fake_agent agent;
-    instance_set(&front.instance, "Frontend.enrolment=closed");
-    instance_start(&front.instance);
-    fake_agent_init(&agent, front.server);
-    fake_agent_ask(&agent);
-    cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 406);
-    cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 406);
-    fake_agent_done(&agent);
-}
-
-Test(frontend_http, an_operator_approves, .init = prepare, .fini = end)
-{
-    static struct fake_agent agent;
-    struct store_agent_id id;
-    instance_set(&front.instance, "Frontend.enrolment=approve");
-    instance_start(&front.instance);
-    struct store *store = instance_store(&front.instance);
-    fake_agent_init(&agent, front.server);
-    CHECK(store_agent_id_parse(str_from(fake_agent_id(&agent)), &id) == 0);
-    fake_agent_ask(&agent);
-    cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 406);
-    cr_assert_eq(store_set_state(store, id, STORE_ENROLLED, NULL), 1);
-    usec_t deadline = clock_monotonic(&clock_system) + USEC_PER_SEC;
-    unsigned status;
-    do {
-        status = fake_agent_poll_once(&agent, front.instance.port);
-    } while (status == 406 && clock_monotonic(&clock_system) < deadline);
-    cr_expect_eq(status, 200);
-    /* And changes his mind. */
-    cr_assert_eq(store_set_state(store, id, STORE_FORGOTTEN, NULL), 1);
-    deadline = clock_monotonic(&clock_system) + USEC_PER_SEC;
-    do {
-        status = fake_agent_poll_once(&agent, front.instance.port);
-    } while (status == 200 && clock_monotonic(&clock_system) < deadline);
-    cr_expect_eq(status, 406);
-    store_free(store);
-    fake_agent_done(&agent);
-}
-
-/* ---- The store's health ---- */
-
-/* Without a restart; how often a store that failed is tried again is the store's business. */
-static void expect_well_soon(void)
-{
-    usec_t deadline = clock_monotonic(&clock_system) + 3 * USEC_PER_SEC;
-    unsigned status;
-    while ((status = get("/healthz")) == 503 && clock_monotonic(&clock_system) < deadline) {
-        sleep_for(10000);
-    }
-    cr_expect_eq(status, 200);
-}
-
-Test(frontend_http, health_follows_the_store_both_ways, .init = start, .fini = end)
-{
-    static struct fake_agent agent;
-    char store[512], away[512];
-    snprintf(store, sizeof store, "%s/store", front.instance.directory);
-    snprintf(away, sizeof away, "%s/away", front.instance.directory);
-    fake_agent_init(&agent, front.server);
-    fake_agent_ask(&agent);
-    cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    cr_expect_eq(get("/healthz"), 200);
-    for (int round = 0; round < 2; round++) {
-        cr_assert_eq(rename(store, away), 0);
-        cr_expect_eq(get("/healthz"), 503);
-        fake_agent_say(&agent, "aff4:/flows/F:Foreman", "DataBlob", STR("x"));
-        cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 503);
-        cr_expect_str_eq(agent.reason, "store_failed");
-        cr_assert_eq(rename(away, store), 0);
-        expect_well_soon();
-        fake_agent_say(&agent, "aff4:/flows/F:Foreman", "DataBlob", STR("x"));
-        cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    }
-    fake_agent_done(&agent);
-    expect_stop(&front.instance);
-}
-
-/* ---- The process ---- */
-
-Test(frontend_http, two_started_at_once_take_two_ports, .init = prepare, .fini = end)
-{
-    static struct fake_agent agent;
-    struct instance other;
-    instance_join(&other, &front.instance);
-    instance_launch(&front.instance, NULL);
-    instance_launch(&other, NULL);
-    cr_expect(instance_await(&front.instance));
-    cr_expect(instance_await(&other));
-    cr_expect_neq(front.instance.port, other.port);
-    fake_agent_init(&agent, front.server);
-    fake_agent_ask(&agent);
-    cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    for (int i = 0; i < 10; i++) {
-        const struct instance *one = i % 2 == 0 ? &other : &front.instance;
-        fake_agent_say(&agent, "aff4:/flows/F:Foreman", "DataBlob", STR("x"));
-        cr_expect_eq(fake_agent_poll_once(&agent, one->port), 200);
-    }
-    fake_agent_done(&agent);
-    expect_stop(&other);
-    instance_done(&other);
-    expect_stop(&front.instance);
-}
-
-Test(frontend_http, says_who_holds_the_only_port, .init = start, .fini = end)
-{
-    struct instance other;
-    char port[8], holder[64], file[512];
-    char *said;
-    snprintf(port, sizeof port, "%u", front.instance.port);
-    snprintf(holder, sizeof holder, "port %s: process %d (portico-fronten", port,
-             (int)front.instance.pid);
-    snprintf(file, sizeof file, "%s/portico.yaml", front.instance.directory);
-    instance_join(&other, &front.instance);
-    cr_expect_eq(
-        instance_run(&other, (const char *const[]){"-c", file, "--port", port, NULL}, &said), 1);
-    cr_expect_not_null(strstr(said, "is taken"), "%s", said);
-    cr_expect_not_null(strstr(said, holder), "%s", said);
-    free(said);
-    instance_done(&other);
-    expect_stop(&front.instance);
-}
-
-Test(frontend_http, exit_status_tells_usage_from_configuration, .init = prepare, .fini = end)
-{
-    char file[512];
-    char *said;
-    snprintf(file, sizeof file, "%s/portico.yaml", front.instance.directory);
-    static const struct {
-        const char *arguments[6];
-        int status;
-    } cases[] = {
-        {{"-c", "/nonexistent/portico.yaml"}, 1},
-        {{"-p", "Frontend.bind_port=banana"}, 1},
-        {{"-p", "Frontend.bind_address=192.0.2.1"}, 1},
-        {{"-p", "Frontend.bind_port=20000"}, 1}, /* no keys */
-        {{"--bogus"}, 2},
-        {{"--port", "99999"}, 2},
-        {{"--port", "x"}, 2},
-        {{"--port"}, 2},
-        {{"surplus"}, 2},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        cr_expect_eq(instance_run(&front.instance, cases[i].arguments, &said), cases[i].status,
-                     "case %zu", i);
-        cr_expect_neq(said[0], '\0', "case %zu", i);
-        free(said);
-    }
-    const char *const wrong[] = {"-c", file, "-p", "PrivateKeys.server_key=nonsense", NULL};
-    cr_expect_eq(instance_run(&front.instance, wrong, &said), 1);
-    free(said);
-}
-
-Test(frontend_http, ends_on_sigterm_whoever_is_connected, .init = start, .fini = end)
-{
-    enum { IDLE = 20 };
-    static struct http_client idle[IDLE];
-    struct http_client slow;
-    for (int i = 0; i < IDLE; i++) {
-        struct http_answer answer;
-        http_connect(&idle[i], front.instance.port);
-        cr_assert(http_request(&idle[i], "GET", "/healthz", NULL, &answer));
-        http_answer_done(&answer);
-    }
-    http_connect(&slow, front.instance.port);
-    http_send(&slow, STR("GET /heal"));
-    expect_stop(&front.instance);
-    for (int i = 0; i < IDLE; i++) {
-        cr_expect(http_is_closed(&idle[i]));
-        http_close(&idle[i]);
-    }
-    http_close(&slow);
-    char *said = instance_log(&front.instance);
-    cr_expect_null(strstr(said, "error"), "%s", said);
-    free(said);
-}
-
-Test(frontend_http, a_slow_sender_does_not_hold_the_end_for_longer_than_agreed, .init = prepare,
-     .fini = end)
-{
-    struct http_client slow;
-    instance_set(&front.instance, "Frontend.stop_timeout=1s");
-    instance_start(&front.instance);
-    http_connect(&slow, front.instance.port);
-    http_send(&slow, STR("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc"));
-    cr_expect_eq(get("/healthz"), 200); /* so it was seen */
-    cr_expect_eq(instance_stop(&front.instance, STOP_PATIENCE), 0);
-    http_close(&slow);
-}
-
-Test(frontend_http, a_thousand_idle_connections_cost_little, .init = start, .fini = end)
-{
-    enum { IDLE = 1000 };
-    static struct http_client idle[IDLE];
-    static struct fake_agent agent;
-    const struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
-    struct rlimit before;
-    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
-    if (before.rlim_cur < files.rlim_cur && setrlimit(RLIMIT_NOFILE, &files) != 0) {
-        SKIP_TEST("not enough files");
-    }
-    fake_agent_init(&agent, front.server);
-    fake_agent_ask(&agent);
-    cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    uint64_t base = instance_memory_kib(&front.instance, "VmRSS");
-    for (int i = 0; i < IDLE; i++) {
-        http_connect(&idle[i], front.instance.port);
-    }
-    cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    for (int i = 0; i < IDLE; i++) {
-        http_send(&idle[i], STR("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"));
-    }
-    for (int i = 0; i < IDLE; i++) {
-        struct http_answer answer;
-        cr_assert(http_read(&idle[i], false, &answer), "connection %d", i);
-        cr_expect_eq(answer.status, 200);
-        http_answer_done(&answer);
-    }
-    cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    uint64_t used = instance_memory_kib(&front.instance, "VmRSS") - base;
-    cr_expect_lt(used, allowed_growth_kib(16 * IDLE), "%llu KiB", (unsigned long long)used);
-    for (int i = 0; i < IDLE; i++) {
-        http_close(&idle[i]);
-    }
-    fake_agent_done(&agent);
-    expect_stop(&front.instance);
 }
