@@ -7,14 +7,11 @@
 #include <sys/random.h>
 
 #include "base/check.h"
+#include "base/reason_table.h"
 
-static const struct {
-    const char *code;
-    unsigned status;
-    const char *sentence;
-} reasons[REASON_WIRE] = {
-    [REASON_NONE] = {"none", 200, "nothing was refused"},
-#define REASON(id, code, status, sentence) [REASON_##id] = {code, status, sentence},
+static const struct reason_row rows[REASON_WIRE] = {
+    [REASON_NONE] = REASON_ROW_NONE,
+#define REASON(id, code, status, sentence) [REASON_##id] = REASON_ROW(code, status, sentence),
 #include "frontend_reasons.def"
 #undef REASON
 };
@@ -32,18 +29,18 @@ static enum wire_reason wire_reason_of(enum reason reason)
 
 unsigned reason_status(enum reason reason)
 {
-    return is_of_wire(reason) ? wire_reason_status(wire_reason_of(reason)) : reasons[reason].status;
+    return is_of_wire(reason) ? wire_reason_status(wire_reason_of(reason)) : rows[reason].status;
 }
 
 const char *reason_code(enum reason reason)
 {
-    return is_of_wire(reason) ? wire_reason_code(wire_reason_of(reason)) : reasons[reason].code;
+    return is_of_wire(reason) ? wire_reason_code(wire_reason_of(reason)) : rows[reason].code;
 }
 
 const char *reason_sentence(enum reason reason)
 {
     return is_of_wire(reason) ? wire_reason_sentence(wire_reason_of(reason))
-                              : reasons[reason].sentence;
+                              : rows[reason].sentence;
 }
 
 /* For each reason one answer that closes and some that do not: 503 come with different Retry-After,

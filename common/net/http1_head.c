@@ -5,38 +5,32 @@
 
 #include <errno.h>
 
-#include "base/check.h"
+#include "base/reason_table.h"
 #include "net/http1_scan.h"
 
 enum phase { PHASE_START, PHASE_START_LINE, PHASE_FIELDS };
 
-static const struct {
-    const char *code;
-    unsigned status;
-    const char *sentence;
-} reasons[HTTP1_REASON_COUNT] = {
-    [HTTP1_NO_REASON] = {"none", 200, "nothing was refused"},
-#define HTTP1_REASON(id, code, status, sentence) [HTTP1_REASON_##id] = {code, status, sentence},
+static const struct reason_row rows[HTTP1_REASON_COUNT] = {
+    [HTTP1_NO_REASON] = REASON_ROW_NONE,
+#define HTTP1_REASON(id, code, status, sentence) \
+    [HTTP1_REASON_##id] = REASON_ROW(code, status, sentence),
 #include "net/http1_reasons.def"
 #undef HTTP1_REASON
 };
 
 unsigned http1_reason_status(enum http1_reason reason)
 {
-    CHECK(reason < HTTP1_REASON_COUNT);
-    return reasons[reason].status;
+    return reason_row(rows, ARRAY_LEN(rows), reason)->status;
 }
 
 const char *http1_reason_code(enum http1_reason reason)
 {
-    CHECK(reason < HTTP1_REASON_COUNT);
-    return reasons[reason].code;
+    return reason_row(rows, ARRAY_LEN(rows), reason)->code;
 }
 
 const char *http1_reason_sentence(enum http1_reason reason)
 {
-    CHECK(reason < HTTP1_REASON_COUNT);
-    return reasons[reason].sentence;
+    return reason_row(rows, ARRAY_LEN(rows), reason)->sentence;
 }
 
 enum {

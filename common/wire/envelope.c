@@ -2,6 +2,7 @@
 /* The outer messages of the protocol, section 2. Pure functions, any thread. */
 #include "wire/envelope.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "wire/field.h"
@@ -224,4 +225,15 @@ int packed_list_encode(const struct packed_list *list, struct buffer *out)
         return error;
     }
     return list->has_timestamp ? field_put_uint64(out, 6, list->timestamp) : 0;
+}
+
+void envelope_parts_list(const struct envelope *envelope, uint32_t api_version,
+                         struct envelope_parts *parts)
+{
+    parts->version = htole32(api_version);
+    parts->list[0] = envelope->encrypted;
+    parts->list[1] = envelope->encrypted_cipher;
+    parts->list[2] = envelope->encrypted_metadata;
+    parts->list[3] = envelope->packet_iv;
+    parts->list[4] = str_make((const char *)&parts->version, sizeof parts->version);
 }

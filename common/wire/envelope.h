@@ -33,6 +33,18 @@ struct envelope {
     bool has_queue_size;           /* write it although it is 0, as agents do */
 };
 
+/* What the HMACs cover (section 4): the full one all of it, the simple one the first part. Views
+ * into the envelope and into itself, so it must not move. */
+enum { ENVELOPE_PARTS = 5 };
+
+struct envelope_parts {
+    uint32_t version; /* little-endian */
+    struct str list[ENVELOPE_PARTS];
+};
+
+void envelope_parts_list(const struct envelope *envelope, uint32_t api_version,
+                         struct envelope_parts *parts);
+
 enum hmac_type { SIMPLE_HMAC = 0, FULL_HMAC = 1 };
 
 /* CipherProperties. Holds secrets: wipe with OPENSSL_cleanse(). */

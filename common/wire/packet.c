@@ -2,7 +2,6 @@
 /* Reading what was received, section 4. See packet.h for the order and the threads. */
 #include "wire/packet.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <string.h>
@@ -85,18 +84,12 @@ static int check_hmac(struct wire_tools *tools, struct packet *packet,
                       const struct session *session, enum wire_reason *reason)
 {
     const struct envelope *envelope = &packet->envelope;
-    uint32_t version = htole32(packet->api_version);
-    const struct str parts[] = {
-        envelope->encrypted,
-        envelope->encrypted_cipher,
-        envelope->encrypted_metadata,
-        envelope->packet_iv,
-        str_make((const char *)&version, sizeof version),
-    };
+    struct envelope_parts parts;
+    envelope_parts_list(envelope, packet->api_version, &parts);
     bool is_full = session->hmac_type == FULL_HMAC;
-    int error =
-        cipher_hmac_check(tools->cipher, session->hmac_key, parts, is_full ? ARRAY_LEN(parts) : 1,
-                          is_full ? envelope->full_hmac : envelope->simple_hmac);
+    int error = cipher_hmac_check(tools->cipher, session->hmac_key, parts.list,
+                                  is_full ? ENVELOPE_PARTS : 1,
+                                  is_full ? envelope->full_hmac : envelope->simple_hmac);
     if (error < 0) {
         return refuse_hmac(error, reason);
     }

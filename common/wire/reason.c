@@ -4,35 +4,29 @@
 
 #include <errno.h>
 
-#include "base/check.h"
+#include "base/reason_table.h"
 
-static const struct {
-    const char *code;
-    unsigned status;
-    const char *sentence;
-} reasons[WIRE_REASON_COUNT] = {
-    [WIRE_NO_REASON] = {"none", 200, "nothing was refused"},
-#define WIRE_REASON(id, code, status, sentence) [WIRE_REASON_##id] = {code, status, sentence},
+static const struct reason_row rows[WIRE_REASON_COUNT] = {
+    [WIRE_NO_REASON] = REASON_ROW_NONE,
+#define WIRE_REASON(id, code, status, sentence) \
+    [WIRE_REASON_##id] = REASON_ROW(code, status, sentence),
 #include "wire/wire_reasons.def"
 #undef WIRE_REASON
 };
 
 unsigned wire_reason_status(enum wire_reason reason)
 {
-    CHECK(reason < WIRE_REASON_COUNT);
-    return reasons[reason].status;
+    return reason_row(rows, ARRAY_LEN(rows), reason)->status;
 }
 
 const char *wire_reason_code(enum wire_reason reason)
 {
-    CHECK(reason < WIRE_REASON_COUNT);
-    return reasons[reason].code;
+    return reason_row(rows, ARRAY_LEN(rows), reason)->code;
 }
 
 const char *wire_reason_sentence(enum wire_reason reason)
 {
-    CHECK(reason < WIRE_REASON_COUNT);
-    return reasons[reason].sentence;
+    return reason_row(rows, ARRAY_LEN(rows), reason)->sentence;
 }
 
 int wire_refuse(enum wire_reason *reason, enum wire_reason why)

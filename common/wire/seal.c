@@ -2,7 +2,6 @@
 /* Making packets, sections 2, 4 and 8. Any thread, each with its own tools. */
 #include "wire/seal.h"
 
-#include <endian.h>
 #include <errno.h>
 
 #include "wire/cipher.h"
@@ -40,20 +39,15 @@ static int pack(struct wire_tools *tools, const struct seal_content *content, st
 static int authenticate(struct wire_tools *tools, const struct sealing *sealing,
                         struct envelope *envelope, uint8_t *simple, uint8_t *full)
 {
-    uint32_t version = htole32(envelope->api_version);
-    const struct str parts[] = {
-        envelope->encrypted,
-        envelope->encrypted_cipher,
-        envelope->encrypted_metadata,
-        envelope->packet_iv,
-        str_make((const char *)&version, sizeof version),
-    };
-    int size = cipher_hmac(tools->cipher, HMAC_SHA1, sealing->hmac_key, parts, 1, simple);
+    struct envelope_parts parts;
+    envelope_parts_list(envelope, envelope->api_version, &parts);
+    int size = cipher_hmac(tools->cipher, HMAC_SHA1, sealing->hmac_key, parts.list, 1, simple);
     if (size < 0) {
         return size;
     }
     envelope->simple_hmac = str_make((const char *)simple, (size_t)size);
-    size = cipher_hmac(tools->cipher, HMAC_SHA1, sealing->hmac_key, parts, ARRAY_LEN(parts), full);
+    size =
+        cipher_hmac(tools->cipher, HMAC_SHA1, sealing->hmac_key, parts.list, ENVELOPE_PARTS, full);
     if (size < 0) {
         return size;
     }

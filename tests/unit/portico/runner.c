@@ -97,11 +97,23 @@ void expect_keys(const json_t *array, size_t index, const char *keys)
     }
 }
 
+json_t *run_member(const json_t *array, size_t index, const char *key)
+{
+    return json_object_get(json_array_get(array, index), key);
+}
+
 void site_set_up(void)
 {
     site.directory = make_temporary_directory();
     snprintf(site.location, sizeof site.location, "%s/store", site.directory);
     snprintf(site.parameter, sizeof site.parameter, "Datastore.location=%s", site.location);
+}
+
+void site_set_up_with_agent(void)
+{
+    site_set_up();
+    site_open_store();
+    site.agent = site_agent(1, STORE_ENROLLED);
 }
 
 void site_tear_down(void)

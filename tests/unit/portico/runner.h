@@ -23,6 +23,9 @@ void run_done(struct run *run);
 /* The output as an array; the test fails when it is none. json_decref() it. */
 json_t *run_array(const struct run *run);
 
+/* The value of a key of the object at `index`; borrowed, NULL when there is none. */
+json_t *run_member(const json_t *array, size_t index, const char *key);
+
 /* The object at `index` has exactly or at least these keys, separated by spaces. */
 void expect_keys(const json_t *array, size_t index, const char *keys);
 
@@ -34,11 +37,14 @@ struct site {
     char location[256];
     struct store *store;
     struct error error;
+    struct store_agent_id agent; /* of site_set_up_with_agent() */
 };
 
 extern struct site site;
 
 void site_set_up(void);
+/* With an open store and agent number 1 in it. */
+void site_set_up_with_agent(void);
 void site_tear_down(void);
 void site_open_store(void);
 void site_close_store(void);

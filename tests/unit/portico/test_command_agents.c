@@ -20,11 +20,6 @@ static void sight(struct store_agent_id agent, usec_t at, usec_t clock, struct s
     cr_assert_eq(commit.result, 0);
 }
 
-static json_t *at(const json_t *array, size_t index, const char *key)
-{
-    return json_object_get(json_array_get(array, index), key);
-}
-
 Test(command_agents, list_has_the_keys_that_scripts_need)
 {
     site_open_store();
@@ -36,15 +31,15 @@ Test(command_agents, list_has_the_keys_that_scripts_need)
     cr_assert_eq(json_array_size(array), 2);
     expect_keys(array, 0, KEYS);
     expect_keys(array, 1, KEYS);
-    cr_expect_str_eq(json_string_value(at(array, 0, "client_id")), "C.0000000000000001");
-    cr_expect(json_is_true(at(array, 0, "enrolled")));
-    cr_expect(json_is_integer(at(array, 0, "first_seen_us")));
-    cr_expect_eq(json_integer_value(at(array, 0, "last_seen_us")), later);
-    cr_expect_eq(json_integer_value(at(array, 0, "clock_us")), 42);
-    cr_expect_str_eq(json_string_value(at(array, 0, "last_ip")), "192.0.2.7");
-    cr_expect(json_is_false(at(array, 1, "enrolled")));
-    cr_expect(json_is_null(at(array, 1, "clock_us")));
-    cr_expect(json_is_null(at(array, 1, "last_ip")));
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "client_id")), "C.0000000000000001");
+    cr_expect(json_is_true(run_member(array, 0, "enrolled")));
+    cr_expect(json_is_integer(run_member(array, 0, "first_seen_us")));
+    cr_expect_eq(json_integer_value(run_member(array, 0, "last_seen_us")), later);
+    cr_expect_eq(json_integer_value(run_member(array, 0, "clock_us")), 42);
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "last_ip")), "192.0.2.7");
+    cr_expect(json_is_false(run_member(array, 1, "enrolled")));
+    cr_expect(json_is_null(run_member(array, 1, "clock_us")));
+    cr_expect(json_is_null(run_member(array, 1, "last_ip")));
     json_decref(array);
 }
 
@@ -79,15 +74,15 @@ Test(command_agents, show_has_one)
     json_t *array = run_array(&run);
     cr_assert_eq(json_array_size(array), 1);
     expect_keys(array, 0, KEYS " state");
-    cr_expect_str_eq(json_string_value(at(array, 0, "client_id")), "C.0000000000000002");
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "client_id")), "C.0000000000000002");
     json_decref(array);
 }
 
 static void expect_change(struct run run, const char *state, bool is_changed)
 {
     json_t *array = run_array(&run);
-    cr_expect_str_eq(json_string_value(at(array, 0, "state")), state);
-    cr_expect_eq(json_is_true(at(array, 0, "changed")), is_changed);
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "state")), state);
+    cr_expect_eq(json_is_true(run_member(array, 0, "changed")), is_changed);
     json_decref(array);
     run_done(&run);
 }
@@ -169,7 +164,7 @@ Test(command_agents_many, a_long_list_is_whole)
     for (size_t i = 0; i < AGENTS; i++) {
         char id[32];
         snprintf(id, sizeof id, "C.%016zx", i + 1);
-        cr_assert_str_eq(json_string_value(at(array, i, "client_id")), id);
+        cr_assert_str_eq(json_string_value(run_member(array, i, "client_id")), id);
     }
     json_decref(array);
     RUN table = SITE("agents", "list");

@@ -6,26 +6,12 @@
 
 #define AGENT "C.0000000000000001"
 
-static struct store_agent_id agent;
-
-static void set_up(void)
-{
-    site_set_up();
-    site_open_store();
-    agent = site_agent(1, STORE_ENROLLED);
-}
-
-TestSuite(command_lists, .init = set_up, .fini = site_tear_down);
-
-static json_t *at(const json_t *array, size_t index, const char *key)
-{
-    return json_object_get(json_array_get(array, index), key);
-}
+TestSuite(command_lists, .init = site_set_up_with_agent, .fini = site_tear_down);
 
 static void store_bundle(const struct store_response *responses, size_t response_count,
                          const struct store_message *messages, size_t message_count)
 {
-    struct store_bundle bundle = {.agent = agent,
+    struct store_bundle bundle = {.agent = site.agent,
                                   .responses = responses,
                                   .response_count = response_count,
                                   .messages = messages,
@@ -61,15 +47,15 @@ Test(command_lists, responses_have_the_keys_that_scripts_need)
     for (size_t i = 0; i < 3; i++) {
         expect_keys(array, i, "flow_id request_id response_id kind args_type args_hex received_us");
     }
-    cr_expect_str_eq(json_string_value(at(array, 0, "kind")), "message");
-    cr_expect_str_eq(json_string_value(at(array, 0, "args_type")), "DataBlob");
-    cr_expect_str_eq(json_string_value(at(array, 0, "args_hex")), "0100ff");
-    cr_expect_str_eq(json_string_value(at(array, 1, "kind")), "status");
-    cr_expect(json_is_null(at(array, 1, "args_type")));
-    cr_expect_str_eq(json_string_value(at(array, 1, "args_hex")), "");
-    cr_expect_str_eq(json_string_value(at(array, 2, "kind")), "iterator");
-    cr_expect_eq(json_integer_value(at(array, 2, "request_id")), 9);
-    cr_expect(json_is_integer(at(array, 2, "received_us")));
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "kind")), "message");
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "args_type")), "DataBlob");
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "args_hex")), "0100ff");
+    cr_expect_str_eq(json_string_value(run_member(array, 1, "kind")), "status");
+    cr_expect(json_is_null(run_member(array, 1, "args_type")));
+    cr_expect_str_eq(json_string_value(run_member(array, 1, "args_hex")), "");
+    cr_expect_str_eq(json_string_value(run_member(array, 2, "kind")), "iterator");
+    cr_expect_eq(json_integer_value(run_member(array, 2, "request_id")), 9);
+    cr_expect(json_is_integer(run_member(array, 2, "received_us")));
     json_decref(array);
 }
 
@@ -103,15 +89,15 @@ Test(command_lists, messages_have_the_keys_that_scripts_need)
     json_t *array = run_array(&run);
     cr_assert_eq(json_array_size(array), 2);
     expect_keys(array, 0, "client_id handler message_id args_type args_hex received_us");
-    cr_expect_str_eq(json_string_value(at(array, 0, "client_id")), AGENT);
-    cr_expect_str_eq(json_string_value(at(array, 0, "args_hex")), "0a");
-    cr_expect_lt(json_integer_value(at(array, 0, "message_id")),
-                 json_integer_value(at(array, 1, "message_id")));
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "client_id")), AGENT);
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "args_hex")), "0a");
+    cr_expect_lt(json_integer_value(run_member(array, 0, "message_id")),
+                 json_integer_value(run_member(array, 1, "message_id")));
     json_decref(array);
     RUN one = SITE("messages", "--handler", "ForemanHandler", "--json");
     array = run_array(&one);
     cr_assert_eq(json_array_size(array), 1);
-    cr_expect_str_eq(json_string_value(at(array, 0, "handler")), "ForemanHandler");
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "handler")), "ForemanHandler");
     json_decref(array);
     RUN none = SITE("messages", "--handler", "BlobHandler");
     cr_expect_str_eq(none.out, "There are no messages.\n");
@@ -139,7 +125,7 @@ Test(command_lists, long_lists_are_whole)
     json_t *array = run_array(&all);
     cr_assert_eq(json_array_size(array), COUNT);
     for (size_t i = 0; i < COUNT; i++) {
-        cr_assert_eq(json_integer_value(at(array, i, "response_id")), (json_int_t)(i + 1));
+        cr_assert_eq(json_integer_value(run_member(array, i, "response_id")), (json_int_t)(i + 1));
     }
     json_decref(array);
     RUN flow = SITE("responses", AGENT, "--flow", "F1", "--json");
@@ -168,6 +154,6 @@ Test(command_lists, hostile_names_are_shown_escaped)
     RUN json = SITE("responses", AGENT, "--json");
     cr_expect_null(strchr(json.out, '\x1b'));
     json_t *array = run_array(&json);
-    cr_expect_str_eq(json_string_value(at(array, 0, "flow_id")), "a\x1b[2J\"\\\n\xc3\xbf");
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "flow_id")), "a\x1b[2J\"\\\n\xc3\xbf");
     json_decref(array);
 }

@@ -11,21 +11,7 @@
 
 #define AGENT "C.0000000000000001"
 
-static struct store_agent_id agent;
-
-static void set_up(void)
-{
-    site_set_up();
-    site_open_store();
-    agent = site_agent(1, STORE_ENROLLED);
-}
-
-TestSuite(command_send, .init = set_up, .fini = site_tear_down);
-
-static json_t *at(const json_t *array, size_t index, const char *key)
-{
-    return json_object_get(json_array_get(array, index), key);
-}
+TestSuite(command_send, .init = site_set_up_with_agent, .fini = site_tear_down);
 
 Test(command_send, a_fresh_flow_is_begun)
 {
@@ -33,9 +19,9 @@ Test(command_send, a_fresh_flow_is_begun)
     json_t *array = run_array(&run);
     cr_assert_eq(json_array_size(array), 1);
     expect_keys(array, 0, "client_id flow_id request_id");
-    cr_expect_str_eq(json_string_value(at(array, 0, "client_id")), AGENT);
-    cr_expect_eq(json_string_length(at(array, 0, "flow_id")), 16);
-    cr_expect_eq(json_integer_value(at(array, 0, "request_id")), 1);
+    cr_expect_str_eq(json_string_value(run_member(array, 0, "client_id")), AGENT);
+    cr_expect_eq(json_string_length(run_member(array, 0, "flow_id")), 16);
+    cr_expect_eq(json_integer_value(run_member(array, 0, "request_id")), 1);
     json_decref(array);
 }
 
@@ -48,7 +34,7 @@ Test(command_send, it_can_be_leased_as_it_was_sent)
                    "00Ff", "--args-type", "ListDirRequest");
     cr_assert_eq(run.status, 0, "%s", run.err);
     arena_init(&arena, 4096, 1 << 20);
-    cr_assert_eq(store_lease_requests(site.store, agent, &lease, &arena, &request, NULL), 0);
+    cr_assert_eq(store_lease_requests(site.store, site.agent, &lease, &arena, &request, NULL), 0);
     cr_assert_not_null(request);
     cr_expect(str_equal(request->flow, STR("F:1")));
     cr_expect_eq(request->request, 7);
@@ -69,12 +55,12 @@ Test(command_send, requests_lists_it)
     json_t *array = run_array(&run);
     cr_assert_eq(json_array_size(array), 2);
     expect_keys(array, 0, "flow_id request_id action deliveries leased_until_us created_us");
-    cr_expect_str_eq(json_string_value(at(array, 1, "action")), "B");
-    cr_expect_eq(json_integer_value(at(array, 1, "request_id")), 2);
-    cr_expect_str_eq(json_string_value(at(array, 1, "args_hex")), "0a");
-    cr_expect_eq(json_integer_value(at(array, 1, "deliveries")), 0);
-    cr_expect(json_is_null(at(array, 1, "leased_until_us")));
-    cr_expect(json_is_integer(at(array, 1, "created_us")));
+    cr_expect_str_eq(json_string_value(run_member(array, 1, "action")), "B");
+    cr_expect_eq(json_integer_value(run_member(array, 1, "request_id")), 2);
+    cr_expect_str_eq(json_string_value(run_member(array, 1, "args_hex")), "0a");
+    cr_expect_eq(json_integer_value(run_member(array, 1, "deliveries")), 0);
+    cr_expect(json_is_null(run_member(array, 1, "leased_until_us")));
+    cr_expect(json_is_integer(run_member(array, 1, "created_us")));
     json_decref(array);
     RUN table = SITE("requests", AGENT);
     cr_expect_not_null(strstr(table.out, "queued"), "%s", table.out);
@@ -110,7 +96,7 @@ Test(command_send, what_cannot_be_sent_is_told)
     expect_status(SITE("send", "C.0000000000000002", "A"), 1, "there is no agent");
     RUN once = SEND("--flow", "F", "--request", "3");
     expect_status(SEND("--flow", "F", "--request", "3"), 1, "leave out --request");
-    cr_assert_eq(store_set_state(site.store, agent, STORE_FORGOTTEN, NULL), 1);
+    cr_assert_eq(store_set_state(site.store, site.agent, STORE_FORGOTTEN, NULL), 1);
     expect_status(SEND("--flow", "F"), 1, "was forgotten");
     expect_status(SITE("requests", "C.0000000000000002"), 1, "there is no agent");
 }
