@@ -75,6 +75,11 @@ void instance_keys_free(struct instance_keys *keys)
     free_str(keys->server_certificate);
 }
 
+static const char *binary_of(const struct instance *instance)
+{
+    return instance->binary != NULL ? instance->binary : PORTICO_FRONTEND;
+}
+
 static void write_configuration(const struct instance *instance)
 {
     char *text;
@@ -140,7 +145,7 @@ static void become(const struct instance *instance, const char *const *arguments
         getppid() != parent) {
         _exit(99);
     }
-    execv(PORTICO_FRONTEND, (char *const *)(uintptr_t)arguments);
+    execv(arguments[0], (char *const *)(uintptr_t)arguments);
     _exit(99);
 }
 
@@ -163,7 +168,7 @@ static void launch(struct instance *instance, const char *const *arguments)
 
 void instance_launch(struct instance *instance, const char *port)
 {
-    const char *arguments[ARGUMENTS] = {PORTICO_FRONTEND, "-c"};
+    const char *arguments[ARGUMENTS] = {binary_of(instance), "-c"};
     char file[PATH_SIZE];
     unsigned n = 2;
     snprintf(file, sizeof file, "%s/portico.yaml", instance->directory);
@@ -250,7 +255,7 @@ void instance_kill(struct instance *instance)
 
 int instance_run(struct instance *instance, const char *const *arguments, char **said)
 {
-    const char *all[ARGUMENTS] = {PORTICO_FRONTEND};
+    const char *all[ARGUMENTS] = {binary_of(instance)};
     for (unsigned n = 1; *arguments != NULL; n++) {
         all[n] = *arguments++;
     }

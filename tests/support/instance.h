@@ -22,7 +22,8 @@ struct instance {
     bool owns_directory;
     char parameters[INSTANCE_PARAMETERS][INSTANCE_PARAMETER_SIZE]; /* "Key=value" */
     unsigned parameter_count;
-    pid_t pid; /* 0: it does not run */
+    const char *binary; /* borrowed; NULL: the one that was built with the tests */
+    pid_t pid;          /* 0: it does not run */
     int pid_fd;
     int output;
     uint16_t port;
