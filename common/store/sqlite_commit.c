@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bundles in SQLite: many in one transaction, each in a savepoint of its own, so that a bad one
- * leaves nothing behind and the others are stored. */
+/* Bundles in SQLite: many in one transaction. A bad one leaves nothing behind and the others are
+ * stored: that takes a savepoint for each, but savepoints copy every page that is touched, and bad
+ * bundles that were not seen before are rare. So a batch is tried without, and when one of its
+ * bundles fails, begun anew with them. */
 #include <errno.h>
 
 #include "base/error.h"
@@ -225,39 +227,72 @@ static bool is_bundle_error(int code)
     return code == -ENODATA || code == -EPERM || code == -EINVAL;
 }
 
+/* All of it, or nothing and the bundle's error. */
+static int store_in_savepoint(struct store *store, struct sqlite_link *link,
+                              struct store_commit *commit)
+{
+    int r = sqlite_run(link, RUN(SAVE));
+    if (r < 0) {
+        return r;
+    }
+    r = store_one(store, link, commit);
+    if (is_bundle_error(r)) {
+        int undone = sqlite_run(link, RUN(SAVE_ROLLBACK));
+        r = undone < 0 ? undone : r;
+    }
+    if (r == 0 || is_bundle_error(r)) {
+        int released = sqlite_run(link, RUN(SAVE_RELEASE));
+        r = released < 0 ? released : r;
+    }
+    return r;
+}
+
 /* The negative result is the transaction's; the bundle's own is in `commit`. */
-static int commit_one(struct store *store, struct sqlite_link *link, struct store_commit *commit)
+static int commit_carefully(struct store *store, struct sqlite_link *link,
+                            struct store_commit *commit)
 {
     int r = check_agent(link, commit->bundle->agent);
-    if (r == 0) {
-        r = sqlite_run(link, RUN(SAVE));
-        if (r < 0) {
-            return r;
-        }
-        r = store_one(store, link, commit);
-        if (is_bundle_error(r)) {
-            int undone = sqlite_run(link, RUN(SAVE_ROLLBACK));
-            r = undone < 0 ? undone : r;
-        }
-        if (r == 0 || is_bundle_error(r)) {
-            int released = sqlite_run(link, RUN(SAVE_RELEASE));
-            r = released < 0 ? released : r;
+    commit->result = r == 0 ? store_in_savepoint(store, link, commit) : r;
+    return is_bundle_error(commit->result) ? 0 : commit->result;
+}
+
+/* The same, but a bundle that was not refused before anything of it was written makes the whole
+ * batch fail with its error. */
+static int commit_quickly(struct store *store, struct sqlite_link *link,
+                          struct store_commit *commit)
+{
+    int r = check_agent(link, commit->bundle->agent);
+    if (is_bundle_error(r)) {
+        commit->result = r;
+        return 0;
+    }
+    return r < 0 ? r : store_one(store, link, commit);
+}
+
+typedef int commit_one(struct store *store, struct sqlite_link *link, struct store_commit *commit);
+
+static int commit_each(struct store *store, struct sqlite_link *link, const struct batch *batch,
+                       commit_one *commit)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < batch->count; i++) {
+        if (batch->commits[i].result == 0) {
+            r = commit(store, link, &batch->commits[i]);
         }
     }
-    commit->result = r;
-    return is_bundle_error(r) ? 0 : r;
+    return r;
 }
 
 static int commit_batch(struct store *store, struct sqlite_link *link, void *context)
 {
-    struct batch *batch = context;
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < batch->count; i++) {
-        if (batch->commits[i].result == 0) {
-            r = commit_one(store, link, &batch->commits[i]);
-        }
+    const struct batch *batch = context;
+    int r = commit_each(store, link, batch, commit_quickly);
+    if (!is_bundle_error(r)) {
+        return r;
     }
-    return r;
+    r = sqlite_run(link, RUN(ROLLBACK));
+    r = r < 0 ? r : sqlite_run(link, RUN(BEGIN));
+    return r < 0 ? r : commit_each(store, link, batch, commit_carefully);
 }
 
 int sqlite_commit(struct store *store, struct store_commit *commits, size_t count,

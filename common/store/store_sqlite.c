@@ -533,9 +533,18 @@ static struct sqlite *make(const char *directory, const struct clock *clock)
     return sqlite;
 }
 
+/* Counting memory costs a lock that all connections share for each allocation, and nobody asks. Too
+ * late, or a library without the option, is no reason to fail. */
+static void configure_library(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int open_store(const char *directory, bool must_exist, const struct clock *clock,
                       struct store **store, struct error *error)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, configure_library);
     struct sqlite *sqlite = make(directory, clock);
     if (sqlite == NULL) {
         return error_set(error, -ENOMEM, "no memory for a store");

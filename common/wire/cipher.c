@@ -20,6 +20,8 @@ enum { DIGESTS = HMAC_SHA256 + 1 };
 
 struct cipher {
     EVP_MAC_CTX *hmac[DIGESTS];
+    uint8_t hmac_key[DIGESTS][WIRE_KEY_BYTES]; /* that the context has */
+    bool has_hmac_key[DIGESTS];
     EVP_CIPHER_CTX *encrypt;
     EVP_CIPHER_CTX *decrypt;
     EVP_MD_CTX *digest;
@@ -93,7 +95,22 @@ void cipher_free(struct cipher *cipher)
     EVP_CIPHER_CTX_free(cipher->decrypt);
     EVP_MD_CTX_free(cipher->digest);
     EVP_MD_free(cipher->sha256);
+    OPENSSL_cleanse(cipher->hmac_key, sizeof cipher->hmac_key);
     free(cipher);
+}
+
+/* A sender makes two HMACs with one key; starting over with the same is cheaper than with another.
+ */
+static bool begin_hmac(struct cipher *cipher, enum hmac_digest digest, const uint8_t *key)
+{
+    EVP_MAC_CTX *context = cipher->hmac[digest];
+    uint8_t *last = cipher->hmac_key[digest];
+    if (cipher->has_hmac_key[digest] && CRYPTO_memcmp(last, key, WIRE_KEY_BYTES) == 0) {
+        return EVP_MAC_init(context, NULL, 0, NULL) == 1;
+    }
+    memcpy(last, key, WIRE_KEY_BYTES);
+    cipher->has_hmac_key[digest] = EVP_MAC_init(context, key, WIRE_KEY_BYTES, NULL) == 1;
+    return cipher->has_hmac_key[digest];
 }
 
 int cipher_hmac(struct cipher *cipher, enum hmac_digest digest, const uint8_t *key,
@@ -101,7 +118,7 @@ int cipher_hmac(struct cipher *cipher, enum hmac_digest digest, const uint8_t *k
 {
     EVP_MAC_CTX *context = cipher->hmac[digest];
     size_t size = 0;
-    bool fine = EVP_MAC_init(context, key, WIRE_KEY_BYTES, NULL) == 1;
+    bool fine = begin_hmac(cipher, digest, key);
     for (size_t i = 0; fine && i < count; i++) {
         fine = EVP_MAC_update(context, (const uint8_t *)parts[i].data, parts[i].len) == 1;
     }

@@ -193,6 +193,38 @@ Test(store_sqlite_faults, a_stranger_who_locks_for_long_is_reported_busy)
 }
 
 /* Fill the store until it fails; how many bundles were acknowledged. */
+/* The database itself refuses one of three bundles, when the first is written already. */
+Test(store_sqlite_faults, a_bundle_that_the_database_refuses_leaves_the_others)
+{
+    open_store();
+    enrol(&contract, 1);
+    enrol(&contract, 2);
+    enrol(&contract, 3);
+    run_sql("CREATE TRIGGER refuse BEFORE INSERT ON messages WHEN NEW.place = 7"
+            " BEGIN SELECT RAISE(ABORT, 'refused'); END");
+    struct store_message good[] = {test_message(1, 0), test_message(1, 1)};
+    struct store_message bad[] = {test_message(2, 0), test_message(2, 7)};
+    struct store_bundle bundles[] = {
+        {.agent = test_agent(1), .messages = good, .message_count = 2},
+        {.agent = test_agent(2), .messages = bad, .message_count = 2},
+        {.agent = test_agent(4), .messages = good, .message_count = 2}, /* unknown */
+        {.agent = test_agent(3), .messages = good, .message_count = 2},
+    };
+    struct store_commit commits[ARRAY_LEN(bundles)] = {{.result = 0}};
+    for (size_t i = 0; i < ARRAY_LEN(bundles); i++) {
+        commits[i].bundle = &bundles[i];
+    }
+    cr_assert_eq(store_commit(contract.store, commits, ARRAY_LEN(bundles), STORE_DURABLE, NULL), 0);
+    const int expected[] = {0, -EINVAL, -ENODATA, 0};
+    for (size_t i = 0; i < ARRAY_LEN(bundles); i++) {
+        cr_expect_eq(commits[i].result, expected[i], "%zu: %d", i, commits[i].result);
+        cr_expect_eq(commits[i].fresh, expected[i] == 0 ? 2 : 0);
+    }
+    for (uint64_t agent = 1; agent <= 3; agent++) {
+        cr_expect_eq(count_messages(&contract, agent), agent == 2 ? 0 : 2);
+    }
+}
+
 static uint64_t fill(int *result)
 {
     static char large[20000];
