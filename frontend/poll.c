@@ -71,6 +71,8 @@ struct poll {
     struct store_bundle stored;
     struct committer_job commit;
     struct work_job work;
+    bool has_looked;      /* for news of agents and requests, and found: */
+    bool may_have_queued; /* something may be queued for the agent */
     unsigned handed_out;
 };
 
@@ -208,9 +210,21 @@ static bool set_source(struct poll *poll, const struct session *session)
            store_agent_id_parse(str_from(session->source), &poll->id) == 0;
 }
 
+/* Looking is what makes the store tell the agent cache of changes, so it comes before the cache is
+ * believed: an instance that nobody polled for long would let in whom another process forgot. */
+static bool look_for_news(struct poll *poll)
+{
+    if (!poll->has_looked) {
+        poll->may_have_queued = store_may_have_queued(poll->frontend->store, poll->id);
+        poll->has_looked = true;
+    }
+    return poll->may_have_queued;
+}
+
 /* The agent is cached, enrolled, and the session is of its present key. */
 static bool has_live_agent(struct poll *poll)
 {
+    (void)look_for_news(poll);
     agent_unref(poll->agent);
     poll->agent = agent_cache_get(poll->frontend->agents, poll->id);
     return poll->agent != NULL && agent_is_enrolled(poll->agent) &&
@@ -297,6 +311,7 @@ static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
         result = reason_of_wire(WIRE_REASON_SOURCE_MALFORMED);
         goto out;
     }
+    (void)look_for_news(poll);
     agent_unref(poll->agent);
     poll->agent = agent_cache_get(frontend->agents, poll->id);
     distrust_pending(poll);
@@ -313,6 +328,10 @@ static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
         agent_unref(poll->agent);
         poll->agent = NULL;
         result = enroller_try(frontend, tools, &poll->packet, &claim, &poll->session, &state);
+        if (result == REASON_NONE) {
+            /* Our cipher for a key is not to outlive that it was forgotten. */
+            sealing_cache_drop(frontend->sessions, poll->session.peer);
+        }
     }
     poll->has_session = result == REASON_NONE;
 out:
@@ -352,6 +371,24 @@ static enum reason make_sealing(struct poll *poll, struct wire_tools *tools)
     return REASON_NONE;
 }
 
+/* The agent of a session that is known. It may have another key by now, or none: then what the
+ * session says counts for nothing, and the packet is read as one of somebody new. */
+static enum reason check_session(struct poll *poll)
+{
+    enum reason reason = load_agent(poll);
+    if (reason != REASON_NONE && reason != reason_of_wire(WIRE_REASON_SOURCE_UNKNOWN)) {
+        return reason;
+    }
+    if (poll->agent == NULL || poll->agent->key == NULL ||
+        !session_is_of(&poll->session, poll->agent->key)) {
+        session_cache_drop(poll->frontend->sessions, poll->packet.digest);
+        agent_unref(poll->agent);
+        poll->agent = NULL;
+        poll->has_session = false;
+    }
+    return REASON_NONE;
+}
+
 static enum reason prepare(struct poll *poll, struct wire_tools *tools)
 {
     struct frontend *frontend = poll->frontend;
@@ -359,15 +396,7 @@ static enum reason prepare(struct poll *poll, struct wire_tools *tools)
     distrust_pending(poll);
     stats_cipher(frontend->stats, poll->has_session);
     if (poll->has_session) {
-        reason = load_agent(poll);
-        /* The agent's key changed since the session was made: what it says counts for nothing. */
-        if (reason == REASON_NONE && poll->agent->key != NULL &&
-            !session_is_of(&poll->session, poll->agent->key)) {
-            session_cache_drop(frontend->sessions, poll->packet.digest);
-            agent_unref(poll->agent);
-            poll->agent = NULL;
-            poll->has_session = false;
-        }
+        reason = check_session(poll);
     }
     if (reason == REASON_NONE && !poll->has_session) {
         reason = unwrap(poll, tools);
@@ -520,7 +549,7 @@ static bool take_messages(struct poll *poll)
     stats_add(frontend->stats, STAT_MESSAGES_DROPPED, poll->intake.dropped);
     end_step(poll, STAT_PARSE_SECONDS);
     size_t limit = verdict.is_fresh ? lease_limit(poll) : 0;
-    bool may_lease = limit > 0 && store_may_have_queued(frontend->store, poll->id);
+    bool may_lease = limit > 0 && look_for_news(poll);
     bool has_messages = poll->intake.response_count + poll->intake.message_count > 0;
     if (has_messages || may_lease) {
         poll->state = POLL_STORE;

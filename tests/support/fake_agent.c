@@ -12,19 +12,40 @@
 
 enum { LIST_MAX = 256 << 20, PEM_MAX = 64 * 1024 };
 
-void fake_agent_init(struct fake_agent *agent, const struct rsa_key *server)
+static void begin(struct fake_agent *agent, const struct rsa_key *server)
 {
-    enum wire_reason reason;
-    memset(agent, 0, sizeof *agent);
     agent->server = server;
     agent->limits = PACKET_LIMITS_DEFAULT;
     agent->nonce = (uint64_t)clock_wall(&clock_system);
-    CHECK(rsa_generate(1024, NULL, &agent->key) == 0);
     CHECK(wire_tools_init(&agent->tools) == 0);
-    CHECK(sealing_make(&agent->tools, agent->key, server, str_from(fake_agent_id(agent)),
-                       clock_wall(&clock_system), &agent->sealing, &reason) == 0);
+    fake_agent_renew(agent);
     bundle_init(&agent->bundle, &agent->limits);
     buffer_init(&agent->list, LIST_MAX);
+}
+
+void fake_agent_init(struct fake_agent *agent, const struct rsa_key *server)
+{
+    memset(agent, 0, sizeof *agent);
+    CHECK(rsa_generate(1024, NULL, &agent->key) == 0);
+    begin(agent, server);
+}
+
+void fake_agent_twin(struct fake_agent *twin, const struct fake_agent *agent)
+{
+    struct buffer pem;
+    memset(twin, 0, sizeof *twin);
+    buffer_init(&pem, PEM_MAX);
+    CHECK(rsa_private_to_pem(agent->key, &pem) == 0);
+    CHECK(rsa_private_from_pem(buffer_view(&pem), NULL, &twin->key) == 0);
+    buffer_done(&pem);
+    begin(twin, agent->server);
+}
+
+void fake_agent_renew(struct fake_agent *agent)
+{
+    enum wire_reason reason;
+    CHECK(sealing_make(&agent->tools, agent->key, agent->server, str_from(fake_agent_id(agent)),
+                       clock_wall(&clock_system), &agent->sealing, &reason) == 0);
 }
 
 void fake_agent_done(struct fake_agent *agent)
