@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "health.h"
 #include "wire/authority.h"
 #include "wire/enrolment.h"
 #include "wire/payload.h"
@@ -14,6 +15,7 @@ enum { CERTIFICATE_MAX = 16 * 1024 };
 
 /* Refused requests are an operator's business, but anybody can cause them. */
 static struct log_limit refused_limit = LOG_LIMIT(10, USEC_PER_SEC);
+static struct log_limit failed_limit = LOG_LIMIT(10, USEC_PER_SEC);
 
 static bool find_request(const struct bundle *bundle, struct message *found)
 {
@@ -85,7 +87,9 @@ static enum reason store_agent(struct frontend *frontend, const struct claim *cl
         return reason_of_wire(WIRE_REASON_CSR_NAME); /* another key of the same name: half a hash */
     }
     if (result < 0) {
-        log_error_value(LOG_LEVEL_ERROR, "agent not enrolled", &error);
+        health_note(frontend->health, result);
+        log_limited(&failed_limit, LOG_LEVEL_ERROR, "agent not enrolled",
+                    LOG_TEXT("agent", claim->session.source), LOG_TEXT("error", error.message));
         return REASON_STORE;
     }
     if (result > 0) {

@@ -12,6 +12,7 @@
 #include "agent_cache.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "health.h"
 #include "session_cache.h"
 #include "store/committer.h"
 #include "store/store_sqlite.h"
@@ -102,7 +103,8 @@ static int open_rest(struct frontend *frontend, const struct config *config, str
         .threads = (unsigned)config_int(config, "Frontend.crypto_threads"),
         .queue_max = WORK_QUEUE,
     };
-    return work_pool_new(&settings, &frontend->pool, error);
+    int result = work_pool_new(&settings, &frontend->pool, error);
+    return result < 0 ? result : health_start(frontend->store, &frontend->health, error);
 }
 
 int frontend_open(struct frontend *frontend, const struct config *config, bool is_verbose,
@@ -133,6 +135,7 @@ int frontend_flush(struct frontend *frontend, usec_t patience)
 
 void frontend_close(struct frontend *frontend)
 {
+    health_stop(frontend->health);
     work_pool_free(frontend->pool);
     if (frontend->committer != NULL) {
         committer_free(frontend->committer);
@@ -152,5 +155,5 @@ void frontend_close(struct frontend *frontend)
 
 bool frontend_is_well(struct frontend *frontend)
 {
-    return !atomic_load(&frontend->is_stopping) && store_check(frontend->store, NULL) == 0;
+    return !atomic_load(&frontend->is_stopping) && health_is_well(frontend->health);
 }

@@ -20,6 +20,7 @@
 struct config;
 struct agent_cache;
 struct committer;
+struct health;
 struct session_cache;
 struct store;
 struct work_pool;
@@ -44,6 +45,7 @@ struct frontend {
     struct stats *stats;
     struct store *store;
     struct committer *committer;
+    struct health *health;
     struct work_pool *pool;
     struct session_cache *sessions; /* NULL: RSA for every poll, but they are served */
     struct agent_cache *agents;
@@ -63,7 +65,7 @@ MUST_CHECK int frontend_flush(struct frontend *frontend, usec_t patience);
 /* A frontend that was opened, or that frontend_open() failed on. */
 void frontend_close(struct frontend *frontend);
 
-/* Serving, and the store is well. */
+/* Serving, and the store is well. Never waits. */
 bool frontend_is_well(struct frontend *frontend);
 
 #endif

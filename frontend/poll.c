@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "enroller.h"
 #include "handout.h"
+#include "health.h"
 #include "intake.h"
 #include "peer.h"
 #include "session_cache.h"
@@ -466,6 +467,7 @@ static void run_stored(struct committer_job *job, int result)
         agent_cache_invalidate(poll->frontend->agents, poll->id);
         refuse_wire(poll, WIRE_REASON_SOURCE_UNKNOWN);
     } else {
+        health_note(poll->frontend->health, result);
         refuse(poll, REASON_STORE);
     }
     resume(poll);

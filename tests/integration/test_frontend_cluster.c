@@ -163,8 +163,7 @@ Test(frontend_cluster, an_agents_new_cipher_costs_rsa_at_one_instance)
 
 static void forget(void)
 {
-    json_decref(
-        OPERATOR(&cluster.instances[0], "agents", "forget", fake_agent_id(&cluster.agent)));
+    json_decref(OPERATOR(&cluster.instances[0], "agents", "forget", fake_agent_id(&cluster.agent)));
     sleep_for(NEWS_DELAY);
 }
 
@@ -278,8 +277,7 @@ static void expect_all_delivered_once(void)
         cr_expect_eq(atomic_load(&deliveries[n]), 1, "request %u: %u times", n,
                      atomic_load(&deliveries[n]));
     }
-    json_t *requests =
-        OPERATOR(&cluster.instances[0], "requests", fake_agent_id(&cluster.agent));
+    json_t *requests = OPERATOR(&cluster.instances[0], "requests", fake_agent_id(&cluster.agent));
     cr_expect_eq(json_array_size(requests), REQUESTS);
     for (size_t i = 0; i < json_array_size(requests); i++) {
         const json_t *request = json_array_get(requests, i);
@@ -307,8 +305,7 @@ Test(frontend_cluster, requests_are_delivered_once_whoever_asks)
         fake_agent_done(&pollers[i].agent);
     }
     expect_all_delivered_once();
-    json_t *responses =
-        OPERATOR(&cluster.instances[0], "responses", fake_agent_id(&cluster.agent));
+    json_t *responses = OPERATOR(&cluster.instances[0], "responses", fake_agent_id(&cluster.agent));
     size_t answered = json_array_size(responses);
     cr_expect_leq(answered, 2 * REQUESTS);
     cr_expect_eq(answered % 2, 0, "a response and a status each");
@@ -356,8 +353,8 @@ static void expect_the_fifth_is_told(unsigned first)
     cr_expect_eq(instance_wait(&fifth, STOP_PATIENCE), 1);
     char *said = instance_log(&fifth);
     for (unsigned i = 0; i < cluster.count; i++) {
-        snprintf(name, sizeof name, "port %u: process %d (portico-front",
-                 cluster.instances[i].port, (int)cluster.instances[i].pid);
+        snprintf(name, sizeof name, "port %u: process %d (portico-front", cluster.instances[i].port,
+                 (int)cluster.instances[i].pid);
         cr_expect_not_null(strstr(said, name), "%s is not in: %s", name, said);
         cr_expect_lt(cluster.instances[i].port - first, cluster.count);
     }
