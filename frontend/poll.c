@@ -23,6 +23,7 @@
 #include "handout.h"
 #include "health.h"
 #include "intake.h"
+#include "pace.h"
 #include "peer.h"
 #include "session_cache.h"
 #include "store/committer.h"
@@ -592,6 +593,7 @@ static enum MHD_Result answer(struct poll *poll)
     }
     poll->handed_out = (unsigned)count;
     poll->state = POLL_DONE;
+    pace_enter(poll->connection, PACE_ANSWER);
     stats_add(frontend->stats, STAT_MESSAGES_SENT, (uint64_t)count);
     stats_add(frontend->stats, STAT_OUT_BYTES, buffer_size(&out));
     CHECK(out.start == 0);
@@ -603,6 +605,7 @@ static enum MHD_Result answer_refusal(struct poll *poll)
     struct frontend *frontend = poll->frontend;
     stats_refusal(frontend->stats, poll->reason);
     poll->state = POLL_DONE;
+    pace_enter(poll->connection, PACE_ANSWER);
     return replies_refuse(frontend->replies, poll->connection, poll->reason, false);
 }
 
@@ -648,6 +651,9 @@ enum MHD_Result poll_continue(struct poll *poll, const char *data, size_t *size)
 {
     CHECK(poll->magic == POLL_MAGIC);
     if (*size == 0) {
+        if (poll->is_sending && !pace_enter(poll->connection, PACE_WORK)) {
+            return MHD_NO; /* its last bytes came too late */
+        }
         end_sending(poll);
         return advance(poll);
     }

@@ -10,16 +10,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "config/config.h"
+#include "pace.h"
 #include "poll.h"
 
 enum {
     /* Heads of agents and of our balancer are well below 2 KiB; this bounds what an idle connection
      * costs, and a head of more is answered 431. */
     CONNECTION_MEMORY = 8 * 1024,
+    FILES_BESIDE = 128,              /* descriptors that are no connections: the store's, mostly */
     STOP_STEP = 5000,                /* us between looks at what is in flight */
     SENDER_GRACE = 3 * USEC_PER_SEC, /* for bodies that are still on their way when we stop */
 };
@@ -27,6 +30,7 @@ enum {
 struct server {
     struct frontend *frontend;
     struct MHD_Daemon *daemon;
+    struct pace *pace;
 };
 
 /* What a request is, once its head was looked at. */
@@ -64,6 +68,9 @@ static enum route route_of(const char *method, const char *path)
 static enum MHD_Result refuse(struct frontend *frontend, struct MHD_Connection *connection,
                               enum reason reason)
 {
+    if (!pace_enter(connection, PACE_ANSWER)) {
+        return MHD_NO;
+    }
     stats_refusal(frontend->stats, reason);
     return replies_refuse(frontend->replies, connection, reason, true);
 }
@@ -92,6 +99,9 @@ static enum MHD_Result begin_request(struct frontend *frontend, struct MHD_Conne
     }
     if (reason != REASON_NONE) {
         return refuse(frontend, connection, reason);
+    }
+    if (!pace_enter(connection, route == ROUTE_CONTROL ? PACE_BODY : PACE_ANSWER)) {
+        return MHD_NO;
     }
     struct request_state *state = calloc(1, sizeof *state);
     if (state != NULL && route == ROUTE_CONTROL) {
@@ -141,8 +151,8 @@ static void complete(void *context, struct MHD_Connection *connection, void **re
 {
     struct request_state *state = *request;
     (void)context;
-    (void)connection;
     (void)code;
+    pace_enter(connection, PACE_IDLE);
     if (state != NULL) {
         if (state->poll != NULL) {
             poll_free(state->poll);
@@ -174,6 +184,43 @@ static unsigned thread_count(const struct config *config)
     return threads < 1 ? 1 : (unsigned)threads;
 }
 
+/* As many connections as are wished for, or as the system allows this process; the store is not to
+ * be without descriptors because of them. */
+static unsigned connection_limit(const struct config *config)
+{
+    unsigned wanted = (unsigned)config_int(config, "Frontend.connection_limit");
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
+        return wanted;
+    }
+    rlim_t needed = (rlim_t)wanted + FILES_BESIDE;
+    if (files.rlim_cur < needed) {
+        files.rlim_cur = files.rlim_max < needed ? files.rlim_max : needed;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+        (void)getrlimit(RLIMIT_NOFILE, &files);
+    }
+    if (files.rlim_cur >= needed) {
+        return wanted;
+    }
+    unsigned allowed =
+        files.rlim_cur > 2 * FILES_BESIDE ? (unsigned)files.rlim_cur - FILES_BESIDE : FILES_BESIDE;
+    log_warning("fewer connections than Frontend.connection_limit: raise the limit of open files",
+                LOG_UINT("connections", allowed), LOG_UINT("files", files.rlim_cur));
+    return allowed;
+}
+
+static int start_pace(struct server *server, const struct config *config, unsigned connections,
+                      struct error *error)
+{
+    const struct pace_settings settings = {
+        .head_timeout = config_usec(config, "Frontend.head_timeout"),
+        .min_rate = config_size(config, "Frontend.min_rate"),
+        .connection_limit = connections,
+        .stats = server->frontend->stats,
+    };
+    return pace_start(&settings, &server->pace, error);
+}
+
 int server_start(struct frontend *frontend, const struct config *config, int fd,
                  struct server **server, struct error *error)
 {
@@ -185,18 +232,25 @@ int server_start(struct frontend *frontend, const struct config *config, int fd,
         return error_set_errno(error, result, "cannot start the server");
     }
     made->frontend = frontend;
+    unsigned connections = connection_limit(config);
+    result = start_pace(made, config, connections, error);
+    if (result < 0) {
+        close(fd);
+        free(made);
+        return result;
+    }
     made->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         handle, made, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_NOTIFY_COMPLETED, complete, NULL, MHD_OPTION_THREAD_POOL_SIZE,
-        thread_count(config), MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)config_int(config, "Frontend.connection_limit"),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_NOTIFY_COMPLETED, complete, NULL, MHD_OPTION_NOTIFY_CONNECTION, pace_notify,
+        made->pace, MHD_OPTION_THREAD_POOL_SIZE, thread_count(config), MHD_OPTION_CONNECTION_LIMIT,
+        connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)(config_usec(config, "Frontend.idle_timeout") / USEC_PER_SEC),
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (made->daemon == NULL) {
         int code = errno == 0 ? -EIO : -errno;
+        pace_stop(made->pace);
         close(fd);
         free(made);
         return error_set_errno(error, code, "cannot start libmicrohttpd");
@@ -236,6 +290,7 @@ int server_stop(struct server *server, usec_t patience)
     /* Whoever is still sending a body is cut off now; whoever is suspended comes back first. */
     int flushed = frontend_flush(frontend, patience);
     MHD_stop_daemon(server->daemon);
+    pace_stop(server->pace);
     if (fd >= 0) {
         close(fd);
     }
