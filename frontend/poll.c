@@ -128,8 +128,7 @@ struct poll *poll_new(struct frontend *frontend, struct MHD_Connection *connecti
     buffer_init(&poll->body, head->length);
     bundle_init(&poll->bundle, &frontend->packet_limits);
     arena_init(&poll->arena, ARENA_BLOCK, ARENA_MAX);
-    peer_name(connection, head->forwarded_for, frontend->trusted, frontend->trusted_count,
-              poll->peer);
+    peer_name(connection, head, frontend->trusted, frontend->trusted_count, poll->peer);
     atomic_fetch_add(&frontend->in_flight, 1);
     atomic_fetch_add(&frontend->sending, 1);
     poll->is_sending = true;

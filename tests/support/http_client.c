@@ -2,7 +2,6 @@
 /* A raw client. */
 #include "support/http_client.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,27 +14,45 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "net/address.h"
 
 enum { PATIENCE_SECONDS = 10, ANSWER_MAX = 256 << 20, READ_SIZE = 65536 };
 
-int http_try_connect(struct http_client *client, uint16_t port)
+static int connect_from(int fd, const char *source, const struct address *target)
+{
+    struct address own;
+    if (source != NULL) {
+        CHECK(address_from_host(str_from(source), 0, &own, NULL) == 0);
+        if (bind(fd, &own.any, own.len) != 0) {
+            return -errno;
+        }
+    }
+    return connect(fd, &target->any, target->len) == 0 ? 0 : -errno;
+}
+
+int http_try_connect_to(struct http_client *client, const char *source, const char *target,
+                        uint16_t port)
 {
     const struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     const int on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct address address;
+    CHECK(address_from_host(str_from(target), port, &address, NULL) == 0);
+    client->fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(client->fd >= 0);
     setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     buffer_init(&client->in, ANSWER_MAX);
-    if (connect(client->fd, (const struct sockaddr *)&address, sizeof address) != 0) {
-        int code = -errno;
+    int code = connect_from(client->fd, source, &address);
+    if (code < 0) {
         http_close(client);
-        return code;
     }
-    return 0;
+    return code;
+}
+
+int http_try_connect(struct http_client *client, uint16_t port)
+{
+    return http_try_connect_to(client, NULL, "127.0.0.1", port);
 }
 
 void http_connect(struct http_client *client, uint16_t port)
