@@ -45,6 +45,7 @@ static int read_settings(struct frontend *frontend, const struct config *config,
                          struct error *error)
 {
     frontend->max_body = config_size(config, "Frontend.max_body");
+    frontend->body_memory.max = config_size(config, "Frontend.body_memory");
     frontend->packet_limits = PACKET_LIMITS_DEFAULT;
     frontend->packet_limits.zip.bytes = config_size(config, "Frontend.max_inflated");
     frontend->max_queue_size = (unsigned)config_int(config, "Frontend.max_queue_size");

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/error.h"
+#include "budget.h"
 #include "identity.h"
 #include "net/address.h"
 #include "reply.h"
@@ -49,6 +50,8 @@ struct frontend {
     struct work_pool *pool;
     struct session_cache *sessions; /* NULL: RSA for every poll, but they are served */
     struct agent_cache *agents;
+
+    struct budget body_memory; /* of bodies and bundles that are not small */
 
     atomic_bool is_stopping;
     atomic_uint in_flight; /* polls between their head and the end of their answer */

@@ -9,6 +9,7 @@
 #include "pace.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h> /* libc's own is older than the counts of bytes */
 #include <netinet/in.h>
 #include <pthread.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/error.h"
@@ -27,6 +29,7 @@
 enum {
     SHARDS = 64, /* so that nobody waits for a look at 10,000 connections */
     PHASE_BITS = 3,
+    CLOSE_WAIT = 8,                  /* of TCP's states, which only libc's header names */
     PERIOD = 500 * 1000,             /* us between looks */
     HEAD_LOOK = 2 * USEC_PER_SEC,    /* between looks whether an idle one began a head */
     AGES = 128,                      /* seconds of idleness that are told apart */
@@ -49,6 +52,7 @@ struct watch {
     usec_t looked;
     uint64_t bytes; /* at that time */
     bool has_begun; /* a head */
+    bool has_ended; /* the peer, and all it sent was read */
 };
 
 LIST_DECLARE(watches, struct watch, link);
@@ -143,18 +147,6 @@ void pace_notify(void *context, struct MHD_Connection *connection, void **socket
 
 /* ---- looking ---- */
 
-/* What came from the peer, or what of ours it took. */
-static uint64_t bytes_moved(const struct watch *watch, enum pace_phase phase)
-{
-    struct tcp_info info;
-    socklen_t len = sizeof info;
-    memset(&info, 0, sizeof info);
-    if (getsockopt(watch->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0) {
-        return 0; /* not TCP: counts as standing still */
-    }
-    return phase == PACE_ANSWER ? info.tcpi_bytes_acked : info.tcpi_bytes_received;
-}
-
 /* With the shard's lock held. `reason` REASON_NONE: nobody's fault. */
 static void send_away(struct watch *watch, enum reason reason)
 {
@@ -173,13 +165,40 @@ static void send_away(struct watch *watch, enum reason reason)
         (void)unused;
     }
     shutdown(watch->fd, SHUT_RDWR); /* which libmicrohttpd notices */
-    if (reason == REASON_NONE) {
-        stats_add(watch->pace->settings.stats, STAT_EVICTED, 1);
-    } else {
+    if (reason != REASON_NONE) {
         stats_refusal(watch->pace->settings.stats, reason);
         log_limited(&slow_limit, LOG_LEVEL_INFO, "a peer was too slow",
                     LOG_TEXT("reason", reason_code(reason)));
     }
+}
+
+/* What came from the peer, or what of ours it took; and whether no more will come, all that came
+ * having been read. */
+static uint64_t bytes_moved(const struct watch *watch, enum pace_phase phase, bool *has_ended)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    int unread = 0;
+    memset(&info, 0, sizeof info);
+    *has_ended = false;
+    if (getsockopt(watch->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0) {
+        return 0; /* not TCP: counts as standing still */
+    }
+    *has_ended =
+        info.tcpi_state == CLOSE_WAIT && ioctl(watch->fd, SIOCINQ, &unread) == 0 && unread == 0;
+    return phase == PACE_ANSWER ? info.tcpi_bytes_acked : info.tcpi_bytes_received;
+}
+
+/* libmicrohttpd 0.9.75 overlooks an end that came together with the last bytes. At the second look:
+ * it may be about to see it. True: it was sent after the peer. */
+static bool end_with_peer(struct watch *watch, bool has_ended)
+{
+    bool is_overlooked = has_ended && watch->has_ended;
+    watch->has_ended = has_ended;
+    if (is_overlooked) {
+        send_away(watch, REASON_NONE);
+    }
+    return is_overlooked;
 }
 
 static void look_at_idle(struct watch *watch, usec_t now)
@@ -194,9 +213,11 @@ static void look_at_idle(struct watch *watch, usec_t now)
     usec_t age = (now - watch->seen_at) / USEC_PER_SEC;
     watch->pace->ages[age < AGES ? age : AGES - 1]++;
     if (now - watch->looked >= (timeout / 4 < HEAD_LOOK ? timeout / 4 : HEAD_LOOK)) {
+        bool has_ended;
         watch->looked = now;
-        watch->has_begun = bytes_moved(watch, PACE_IDLE) > watch->bytes;
+        watch->has_begun = bytes_moved(watch, PACE_IDLE, &has_ended) > watch->bytes;
         watch->window = now;
+        end_with_peer(watch, has_ended);
     }
 }
 
@@ -204,10 +225,12 @@ static void look_at_rate(struct watch *watch, enum pace_phase phase, usec_t now)
 {
     const struct pace_settings *settings = &watch->pace->settings;
     usec_t time = now - watch->window;
-    if (time < settings->head_timeout || settings->min_rate == 0) {
+    bool has_ended;
+    uint64_t bytes = bytes_moved(watch, phase, &has_ended);
+    if ((phase == PACE_BODY && end_with_peer(watch, has_ended)) || time < settings->head_timeout ||
+        settings->min_rate == 0) {
         return;
     }
-    uint64_t bytes = bytes_moved(watch, phase);
     if (bytes - watch->bytes < settings->min_rate * (uint64_t)time / USEC_PER_SEC) {
         send_away(watch, phase == PACE_BODY ? REASON_SLOW_BODY : REASON_SLOW_READER);
     }
@@ -222,9 +245,10 @@ static void look(struct watch *watch, usec_t now)
     if (word != watch->seen) {
         watch->seen = word;
         watch->seen_at = watch->window = watch->looked = now;
-        watch->has_begun = false;
+        watch->has_begun = watch->has_ended = false;
         if (phase != PACE_WORK && phase != PACE_GONE) {
-            watch->bytes = bytes_moved(watch, phase);
+            bool unused;
+            watch->bytes = bytes_moved(watch, phase, &unused);
         }
     } else if (phase == PACE_IDLE) {
         look_at_idle(watch, now);
@@ -279,6 +303,7 @@ static void make_room(struct pace *pace)
              watch = watches_next(&shard->watches, watch)) {
             if (phase_of(watch->seen) == PACE_IDLE && now - watch->seen_at >= time) {
                 send_away(watch, REASON_NONE);
+                stats_add(pace->settings.stats, STAT_EVICTED, 1);
                 surplus--;
             }
         }

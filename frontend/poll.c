@@ -44,6 +44,7 @@ enum {
     ARENA_BLOCK = 4096,
     ARENA_MAX = 256 << 20, /* leased requests and the index of messages */
     ANSWER_MAX = 256 << 20,
+    SMALL = 64 * 1024, /* bodies and bundles up to this size are not counted */
 };
 
 struct poll {
@@ -55,6 +56,7 @@ struct poll {
     struct buffer body;
     bool is_sending;     /* counted in frontend->sending */
     uint64_t body_bytes; /* as announced */
+    struct budget_share memory;
     usec_t began;
     usec_t step_began;
     char peer[ADDRESS_TEXT_SIZE];
@@ -168,6 +170,7 @@ void poll_free(struct poll *poll)
     bundle_done(&poll->bundle);
     arena_done(&poll->arena);
     buffer_done(&poll->body);
+    budget_give(&frontend->body_memory, &poll->memory);
     poll->magic = 0;
     free(poll);
     atomic_fetch_sub(&frontend->in_flight, 1);
@@ -179,6 +182,16 @@ static void refuse(struct poll *poll, enum reason reason)
 {
     poll->reason = reason;
     poll->state = POLL_REFUSED;
+}
+
+/* What the poll holds grows; false, and it is refused, when others hold too much. */
+static bool may_hold(struct poll *poll, uint64_t bytes)
+{
+    if (bytes <= SMALL || budget_take(&poll->frontend->body_memory, &poll->memory, bytes)) {
+        return true;
+    }
+    refuse(poll, REASON_BUSY_MEMORY);
+    return false;
 }
 
 static void refuse_wire(struct poll *poll, enum wire_reason reason)
@@ -541,6 +554,9 @@ static bool take_messages(struct poll *poll)
         refuse_wire(poll, reason);
         return false;
     }
+    if (!may_hold(poll, buffer_size(&poll->body) + poll->bundle.list.len)) {
+        return false;
+    }
     poll->stored = (struct store_bundle){.agent = poll->id};
     judge(poll, &verdict);
     if (verdict.is_fresh &&
@@ -646,6 +662,21 @@ static enum MHD_Result advance(struct poll *poll)
     }
 }
 
+/* The buffer's maximum is the announced length; libmicrohttpd never hands out more. Once refused,
+ * the rest is read and dropped, since libmicrohttpd takes no answer before its end, and what was
+ * kept is given up at once: else all of many would be refused for each other's sake. */
+static void take_body(struct poll *poll, struct str bytes)
+{
+    if (poll->state == POLL_BODY && may_hold(poll, buffer_size(&poll->body) + bytes.len) &&
+        buffer_append(&poll->body, bytes) < 0) {
+        refuse(poll, REASON_NO_MEMORY);
+    }
+    if (poll->state == POLL_REFUSED) {
+        buffer_done(&poll->body);
+        budget_give(&poll->frontend->body_memory, &poll->memory);
+    }
+}
+
 enum MHD_Result poll_continue(struct poll *poll, const char *data, size_t *size)
 {
     CHECK(poll->magic == POLL_MAGIC);
@@ -656,10 +687,7 @@ enum MHD_Result poll_continue(struct poll *poll, const char *data, size_t *size)
         end_sending(poll);
         return advance(poll);
     }
-    /* The buffer's maximum is the announced length; libmicrohttpd never hands out more. */
-    if (poll->state == POLL_BODY && buffer_append(&poll->body, str_make(data, *size)) < 0) {
-        refuse(poll, REASON_NO_MEMORY);
-    }
+    take_body(poll, str_make(data, *size));
     *size = 0;
     return MHD_YES;
 }
