@@ -157,7 +157,7 @@ Test(frontend_peer, nobody_else_is_believed, .init = prepare, .fini = clean_up)
 /* The last one that is an address counts, were it the proxy's own. */
 Test(frontend_peer, garbage_is_nobodys_address, .init = prepare, .fini = clean_up)
 {
-    static char many[1200] = "X-Forwarded-For: 192.0.2.50";
+    static char many[1200];
     const struct forwarding cases[] = {
         {"127.0.0.1", "X-Forwarded-For: 192.0.2.20\r\n", "192.0.2.20"},
         {"127.0.0.1", "X-Forwarded-For: \r\n", "127.0.0.1"},
@@ -169,10 +169,11 @@ Test(frontend_peer, garbage_is_nobodys_address, .init = prepare, .fini = clean_u
         {"127.0.0.1", "X-Forwarded-For: 192.0.2.23\"; DROP TABLE agents\r\n", "127.0.0.1"},
         {"127.0.0.1", many, "10.0.0.4"},
     };
+    int len = snprintf(many, sizeof many, "X-Forwarded-For: 192.0.2.50");
     for (int i = 0; i < 90; i++) {
-        strcat(many, ", x");
+        len += snprintf(many + len, sizeof many - (size_t)len, ", x");
     }
-    strcat(many, ", 10.0.0.4\r\n");
+    snprintf(many + len, sizeof many - (size_t)len, ", 10.0.0.4\r\n");
     begin_behind_proxies();
     expect_forwardings(cases, ARRAY_LEN(cases));
     end();
