@@ -81,9 +81,12 @@ static int open_store(struct frontend *frontend, const struct config *config, st
     }
     const struct committer_settings settings = {
         .store = frontend->store,
-        .queue_max = (size_t)config_int(config, "Datastore.queue_size"),
-        .batch_max = (size_t)config_int(config, "Datastore.commit_batch"),
-        .seen_delay = config_usec(config, "Datastore.last_seen_interval"),
+        .limits = {
+            .queue_max = (size_t)config_int(config, "Datastore.queue_size"),
+            .batch_max = (size_t)config_int(config, "Datastore.commit_batch"),
+            .seen_delay = config_usec(config, "Datastore.last_seen_interval"),
+            .delay = config_usec(config, "Datastore.commit_delay"),
+        },
     };
     return committer_new(&settings, &frontend->committer, error);
 }
