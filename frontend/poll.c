@@ -49,6 +49,7 @@ struct poll {
     enum poll_state state;
     enum reason reason; /* of REFUSED */
     struct frontend *frontend;
+    struct terms *terms; /* a reference: those that it began with */
     struct MHD_Connection *connection;
     struct buffer body;
     bool is_sending;     /* counted in frontend->sending */
@@ -109,8 +110,8 @@ static struct wire_tools *own_tools(void)
 
 /* ---- Life ---- */
 
-struct poll *poll_new(struct frontend *frontend, struct MHD_Connection *connection,
-                      const struct head *head)
+struct poll *poll_new(struct frontend *frontend, struct terms *terms,
+                      struct MHD_Connection *connection, const struct head *head)
 {
     struct poll *poll = calloc(1, sizeof *poll);
     if (poll == NULL) {
@@ -118,13 +119,14 @@ struct poll *poll_new(struct frontend *frontend, struct MHD_Connection *connecti
     }
     poll->magic = POLL_MAGIC;
     poll->frontend = frontend;
+    poll->terms = terms_ref(terms);
     poll->connection = connection;
     poll->body_bytes = head->length;
     poll->began = clock_monotonic(frontend->clock);
     buffer_init(&poll->body, head->length);
-    bundle_init(&poll->bundle, &frontend->packet_limits);
+    bundle_init(&poll->bundle, &poll->terms->packet_limits);
     arena_init(&poll->arena, ARENA_BLOCK, ARENA_MAX);
-    peer_name(connection, head->forwarded_for, frontend->trusted, frontend->trusted_count,
+    peer_name(connection, head->forwarded_for, poll->terms->trusted, poll->terms->trusted_count,
               poll->peer);
     atomic_fetch_add(&frontend->in_flight, 1);
     atomic_fetch_add(&frontend->sending, 1);
@@ -154,7 +156,7 @@ void poll_free(struct poll *poll)
 {
     struct frontend *frontend = poll->frontend;
     end_sending(poll);
-    if (frontend->is_verbose) {
+    if (poll->terms->is_verbose) {
         log_poll(poll);
     }
     stats_time(frontend->stats, STAT_TOTAL_SECONDS, clock_monotonic(frontend->clock) - poll->began);
@@ -165,6 +167,7 @@ void poll_free(struct poll *poll)
     bundle_done(&poll->bundle);
     arena_done(&poll->arena);
     buffer_done(&poll->body);
+    terms_unref(poll->terms);
     poll->magic = 0;
     free(poll);
     atomic_fetch_sub(&frontend->in_flight, 1);
@@ -220,7 +223,7 @@ static bool has_live_agent(struct poll *poll)
 static void find_sealing(struct poll *poll)
 {
     poll->has_sealing =
-        sealing_cache_find(poll->frontend->sessions, rsa_key_fingerprint(poll->agent->key),
+        sealing_cache_find(poll->terms->sessions, rsa_key_fingerprint(poll->agent->key),
                            clock_wall(poll->frontend->clock), &poll->sealing);
 }
 
@@ -251,7 +254,7 @@ static void open_packet(struct poll *poll)
         return;
     }
     poll->state = POLL_WORK;
-    if (!session_cache_find(frontend->sessions, poll->packet.digest, &poll->session) ||
+    if (!session_cache_find(poll->terms->sessions, poll->packet.digest, &poll->session) ||
         !set_source(poll, &poll->session)) {
         return;
     }
@@ -288,7 +291,7 @@ static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
     enum store_agent_state state = STORE_ENROLLED;
     enum wire_reason reason = WIRE_NO_REASON;
     enum reason result = REASON_NONE;
-    int code = packet_unwrap(tools, &poll->packet, frontend->identity.key, PACKET_FROM_AGENT,
+    int code = packet_unwrap(tools, &poll->packet, poll->terms->identity.key, PACKET_FROM_AGENT,
                              &claim, &reason);
     if (code < 0) {
         return reason_of_wire(reason);
@@ -312,7 +315,8 @@ static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
     } else {
         agent_unref(poll->agent);
         poll->agent = NULL;
-        result = enroller_try(frontend, tools, &poll->packet, &claim, &poll->session, &state);
+        result = enroller_try(frontend, poll->terms, tools, &poll->packet, &claim, &poll->session,
+                              &state);
     }
     poll->has_session = result == REASON_NONE;
 out:
@@ -342,13 +346,13 @@ static enum reason make_sealing(struct poll *poll, struct wire_tools *tools)
     if (poll->has_sealing) {
         return REASON_NONE;
     }
-    if (sealing_make(tools, frontend->identity.key, poll->agent->key,
-                     str_from(frontend->identity.name), clock_wall(frontend->clock), &poll->sealing,
-                     &reason) < 0) {
+    if (sealing_make(tools, poll->terms->identity.key, poll->agent->key,
+                     str_from(poll->terms->identity.name), clock_wall(frontend->clock),
+                     &poll->sealing, &reason) < 0) {
         return reason_of_wire(reason);
     }
     poll->has_sealing = true;
-    sealing_cache_put(frontend->sessions, &poll->sealing);
+    sealing_cache_put(poll->terms->sessions, &poll->sealing);
     return REASON_NONE;
 }
 
@@ -363,7 +367,7 @@ static enum reason prepare(struct poll *poll, struct wire_tools *tools)
         /* The agent's key changed since the session was made: what it says counts for nothing. */
         if (reason == REASON_NONE && poll->agent->key != NULL &&
             !session_is_of(&poll->session, poll->agent->key)) {
-            session_cache_drop(frontend->sessions, poll->packet.digest);
+            session_cache_drop(poll->terms->sessions, poll->packet.digest);
             agent_unref(poll->agent);
             poll->agent = NULL;
             poll->has_session = false;
@@ -379,7 +383,7 @@ static enum reason prepare(struct poll *poll, struct wire_tools *tools)
         reason = reason_of_wire(WIRE_REASON_SOURCE_UNKNOWN);
     }
     if (reason == REASON_NONE) {
-        session_cache_put(frontend->sessions, &poll->session);
+        session_cache_put(poll->terms->sessions, &poll->session);
         reason = make_sealing(poll, tools);
     }
     return reason;
@@ -452,7 +456,7 @@ static void submit_commit(struct poll *poll, size_t limit)
     poll->stored.message_count = poll->intake.message_count;
     poll->commit = (struct committer_job){
         .commit = {.bundle = &poll->stored,
-                   .lease = {limit, frontend->lease_time, frontend->max_deliveries},
+                   .lease = {limit, poll->terms->lease_time, poll->terms->max_deliveries},
                    .arena = &poll->arena},
         .done = run_stored,
     };
@@ -466,7 +470,7 @@ static void submit_commit(struct poll *poll, size_t limit)
 
 static size_t lease_limit(const struct poll *poll)
 {
-    unsigned most = poll->frontend->max_queue_size;
+    unsigned most = poll->terms->max_queue_size;
     uint32_t waiting = poll->packet.envelope.queue_size;
     return waiting < most ? most - waiting : 0;
 }
@@ -504,8 +508,8 @@ static bool take_messages(struct poll *poll)
         refuse(poll, REASON_NO_MEMORY);
         return false;
     }
-    if (packet_open(tools, &poll->packet, &poll->session, &frontend->packet_limits, &poll->bundle,
-                    &reason) < 0) {
+    if (packet_open(tools, &poll->packet, &poll->session, &poll->terms->packet_limits,
+                    &poll->bundle, &reason) < 0) {
         stats_add(frontend->stats, STAT_DECODING_ERROR, 1);
         refuse_wire(poll, reason);
         return false;
@@ -557,7 +561,7 @@ static enum MHD_Result answer(struct poll *poll)
         buffer_done(&out);
         refuse(poll, count == -ENOMEM ? REASON_NO_MEMORY : REASON_INTERNAL);
         stats_refusal(frontend->stats, poll->reason);
-        return replies_refuse(frontend->replies, poll->connection, poll->reason, false);
+        return replies_refuse(poll->terms->replies, poll->connection, poll->reason, false);
     }
     poll->handed_out = (unsigned)count;
     poll->state = POLL_DONE;
@@ -572,7 +576,7 @@ static enum MHD_Result answer_refusal(struct poll *poll)
     struct frontend *frontend = poll->frontend;
     stats_refusal(frontend->stats, poll->reason);
     poll->state = POLL_DONE;
-    return replies_refuse(frontend->replies, poll->connection, poll->reason, false);
+    return replies_refuse(poll->terms->replies, poll->connection, poll->reason, false);
 }
 
 /* ---- The machine ---- */

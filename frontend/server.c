@@ -61,67 +61,68 @@ static enum route route_of(const char *method, const char *path)
     return ROUTE_NONE;
 }
 
-static enum MHD_Result refuse(struct frontend *frontend, struct MHD_Connection *connection,
-                              enum reason reason)
+static enum MHD_Result refuse(struct frontend *frontend, const struct terms *terms,
+                              struct MHD_Connection *connection, enum reason reason)
 {
     stats_refusal(frontend->stats, reason);
-    return replies_refuse(frontend->replies, connection, reason, true);
+    return replies_refuse(terms->replies, connection, reason, true);
 }
 
-static enum reason check_poll(struct frontend *frontend, const struct head *head)
+static enum reason check_poll(struct frontend *frontend, const struct terms *terms,
+                              const struct head *head)
 {
     if (!head->has_length) {
         return REASON_LENGTH_REQUIRED;
     }
-    if (head->length > frontend->max_body) {
+    if (head->length > terms->max_body) {
         return REASON_BODY_TOO_LARGE;
     }
     return atomic_load(&frontend->is_stopping) ? REASON_STOPPING : REASON_NONE;
 }
 
-static enum MHD_Result begin_request(struct frontend *frontend, struct MHD_Connection *connection,
-                                     enum route route, void **request)
+static enum MHD_Result begin_request(struct frontend *frontend, struct terms *terms,
+                                     struct MHD_Connection *connection, enum route route,
+                                     void **request)
 {
     struct head head;
     enum reason reason = head_check(connection, &head);
     stats_request(frontend->stats, route);
     if (reason == REASON_NONE && route == ROUTE_CONTROL) {
-        reason = check_poll(frontend, &head);
+        reason = check_poll(frontend, terms, &head);
     } else if (reason == REASON_NONE && head.length > 0) {
         reason = REASON_NOT_FOUND; /* nothing else takes a body: end it here, unread */
     }
     if (reason != REASON_NONE) {
-        return refuse(frontend, connection, reason);
+        return refuse(frontend, terms, connection, reason);
     }
     struct request_state *state = calloc(1, sizeof *state);
     if (state != NULL && route == ROUTE_CONTROL) {
-        state->poll = poll_new(frontend, connection, &head);
+        state->poll = poll_new(frontend, terms, connection, &head);
     }
     if (state == NULL || (route == ROUTE_CONTROL && state->poll == NULL)) {
         free(state);
-        return refuse(frontend, connection, REASON_NO_MEMORY);
+        return refuse(frontend, terms, connection, REASON_NO_MEMORY);
     }
     state->route = route;
     *request = state;
     return MHD_YES;
 }
 
-static enum MHD_Result answer_request(struct frontend *frontend, struct MHD_Connection *connection,
-                                      struct request_state *state, const char *data, size_t *size)
+static enum MHD_Result answer_request(struct frontend *frontend, const struct terms *terms,
+                                      struct MHD_Connection *connection, enum route route)
 {
-    switch (state->route) {
-    case ROUTE_CONTROL:
-        return poll_continue(state->poll, data, size);
+    switch (route) {
     case ROUTE_CERTIFICATE:
-        return replies_certificate(frontend->replies, connection);
+        return replies_certificate(terms->replies, connection);
     case ROUTE_HEALTH:
-        return replies_health(frontend->replies, connection, frontend_is_well(frontend));
+        return replies_health(terms->replies, connection, frontend_is_well(frontend));
+    case ROUTE_CONTROL:
     case ROUTE_NONE:
     case ROUTE_COUNT:
         break;
     }
     stats_refusal(frontend->stats, REASON_NOT_FOUND);
-    return replies_refuse(frontend->replies, connection, REASON_NOT_FOUND, false);
+    return replies_refuse(terms->replies, connection, REASON_NOT_FOUND, false);
 }
 
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *path,
@@ -129,11 +130,21 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
                               size_t *size, void **request)
 {
     struct server *server = context;
+    struct frontend *frontend = server->frontend;
+    struct request_state *state = *request;
+    enum MHD_Result result;
     (void)version;
-    if (*request == NULL) {
-        return begin_request(server->frontend, connection, route_of(method, path), request);
+    if (state != NULL && state->route == ROUTE_CONTROL) {
+        return poll_continue(state->poll, data, size); /* has terms of its own */
     }
-    return answer_request(server->frontend, connection, *request, data, size);
+    struct terms *terms = frontend_terms(frontend);
+    if (state == NULL) {
+        result = begin_request(frontend, terms, connection, route_of(method, path), request);
+    } else {
+        result = answer_request(frontend, terms, connection, state->route);
+    }
+    terms_unref(terms);
+    return result;
 }
 
 static void complete(void *context, struct MHD_Connection *connection, void **request,

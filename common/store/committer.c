@@ -53,7 +53,7 @@ struct committer {
     struct committer_limits limits;
     struct jobs queue;
     struct seen_table seen;
-    usec_t seen_due; /* monotonic; USEC_NEVER: nothing waits */
+    usec_t seen_due;        /* monotonic; USEC_NEVER: nothing waits */
     usec_t gathering_until; /* monotonic; 0: it does not wait for more jobs */
     bool stopping;
     bool has_ended; /* the thread is about to return */

@@ -67,8 +67,10 @@ int sqlite_lock_enter(struct sqlite_lock *lock, usec_t deadline, struct error *e
         pthread_cond_destroy(&ticket.called);
     }
     pthread_mutex_unlock(&lock->mutex);
-    return is_mine ? 0 : error_set(error, -EBUSY, "others of this process have been writing for "
-                                                  "longer than Datastore.busy_timeout");
+    return is_mine ? 0
+                   : error_set(error, -EBUSY,
+                               "others of this process have been writing for "
+                               "longer than Datastore.busy_timeout");
 }
 
 void sqlite_lock_leave(struct sqlite_lock *lock)
@@ -188,8 +190,7 @@ static void end_usher(struct sqlite_lock *lock)
 static int await_usher(struct sqlite_lock *lock, usec_t deadline)
 {
     lock->is_wanted = true;
-    while (lock->state == USHER_ASKED &&
-           wait_until(&lock->usher_back, &lock->mutex, deadline)) {
+    while (lock->state == USHER_ASKED && wait_until(&lock->usher_back, &lock->mutex, deadline)) {
     }
     lock->is_wanted = false;
     if (lock->state == USHER_ASKED) {

@@ -312,7 +312,8 @@ Test(committer, sightings_are_bounded)
 
 Test(committer, stopping_writes_everything)
 {
-    start(&(struct committer_settings){.limits.queue_max = 100, .limits.seen_delay = USEC_PER_HOUR});
+    start(
+        &(struct committer_settings){.limits.queue_max = 100, .limits.seen_delay = USEC_PER_HOUR});
     hold();
     for (int i = 1; i < 30; i++) {
         cr_assert_eq(submit(i, (uint64_t)i + 1), 0);

@@ -491,8 +491,7 @@ static void *commit_in_a_thread(void *context)
 {
     struct error error = {.line = 0};
     struct store_message message = test_message(*(uint64_t *)context, 0);
-    struct store_bundle bundle = {
-        .agent = test_agent(1), .messages = &message, .message_count = 1};
+    struct store_bundle bundle = {.agent = test_agent(1), .messages = &message, .message_count = 1};
     struct store_commit commit = {.bundle = &bundle};
     refused += store_commit(contract.store, &commit, 1, STORE_DURABLE, &error) == -EBUSY;
     return NULL;
