@@ -6,6 +6,8 @@
 
 #include "agent_cache.h"
 #include "config/config.h"
+#include "exports.h"
+#include "health.h"
 #include "store/committer.h"
 #include "store/store_sqlite.h"
 #include "work_pool.h"
@@ -27,6 +29,14 @@ static struct committer_limits limits_of(const struct config *config)
     };
 }
 
+static void note_commit(void *context, const struct committer_note *note)
+{
+    struct stats *stats = context;
+    stats_add(stats, note->result < 0 ? STAT_COMMIT_FAILURES : STAT_COMMITS, 1);
+    stats_time(stats, STAT_COMMIT_TIME, note->took);
+    stats_size(stats, STAT_BUNDLES, note->jobs);
+}
+
 static int open_store(struct frontend *frontend, const struct config *config, struct error *error)
 {
     const struct store_sqlite_settings place = {
@@ -41,15 +51,16 @@ static int open_store(struct frontend *frontend, const struct config *config, st
     const struct committer_settings settings = {
         .store = frontend->store,
         .limits = limits_of(config),
+        .noted = note_commit,
+        .context = frontend->stats,
     };
     return committer_new(&settings, &frontend->committer, error);
 }
 
 static int open_rest(struct frontend *frontend, const struct config *config, struct error *error)
 {
-    frontend->stats = stats_new(&frontend->meter);
     frontend->agents = agent_cache_new(frontend->store, AGENTS_CACHED, &frontend->meter);
-    if (frontend->stats == NULL || frontend->agents == NULL) {
+    if (frontend->agents == NULL) {
         return error_set(error, -ENOMEM, "no memory");
     }
     store_watch_agents(frontend->store, agent_cache_changed, frontend->agents);
@@ -57,7 +68,14 @@ static int open_rest(struct frontend *frontend, const struct config *config, str
         .threads = (unsigned)config_int(config, "Frontend.crypto_threads"),
         .queue_max = WORK_QUEUE,
     };
-    return work_pool_new(&settings, &frontend->pool, error);
+    int result = work_pool_new(&settings, &frontend->pool, error);
+    if (result == 0) {
+        result = health_new(frontend, &frontend->health, error);
+    }
+    if (result == 0 && exports_define(frontend) < 0) {
+        result = error_set(error, -ENOMEM, "no memory for metrics");
+    }
+    return result;
 }
 
 int frontend_open(struct frontend *frontend, const struct config *config, bool is_verbose,
@@ -65,7 +83,12 @@ int frontend_open(struct frontend *frontend, const struct config *config, bool i
 {
     *frontend = (struct frontend){.clock = &clock_system};
     pthread_mutex_init(&frontend->terms_lock, NULL);
-    int result = terms_new(config, is_verbose, NULL, &frontend->meter, &frontend->terms, error);
+    frontend->connection_limit = (unsigned)config_int(config, "Frontend.connection_limit");
+    frontend->stats = stats_new();
+    int result = frontend->stats == NULL ? error_set(error, -ENOMEM, "no memory") : 0;
+    if (result == 0) {
+        result = terms_new(config, is_verbose, NULL, &frontend->meter, &frontend->terms, error);
+    }
     if (result == 0) {
         result = open_store(frontend, config, error);
     }
@@ -115,6 +138,7 @@ int frontend_flush(struct frontend *frontend, usec_t patience)
 
 void frontend_close(struct frontend *frontend)
 {
+    health_free(frontend->health);
     work_pool_free(frontend->pool);
     if (frontend->committer != NULL) {
         committer_free(frontend->committer);
@@ -130,5 +154,5 @@ void frontend_close(struct frontend *frontend)
 
 bool frontend_is_well(struct frontend *frontend)
 {
-    return !atomic_load(&frontend->is_stopping) && store_check(frontend->store, NULL) == 0;
+    return !atomic_load(&frontend->is_stopping) && health_is_well(frontend->health);
 }

@@ -19,6 +19,7 @@
 struct config;
 struct agent_cache;
 struct committer;
+struct health;
 struct store;
 struct work_pool;
 
@@ -32,7 +33,12 @@ struct frontend {
     struct committer *committer;
     struct work_pool *pool;
     struct agent_cache *agents;
+    struct health *health;
 
+    unsigned connection_limit;
+    atomic_uint connections;          /* open now */
+    atomic_uint_fast64_t calls_begun; /* of libmicrohttpd, to answer something */
+    atomic_uint_fast64_t calls_done;
     atomic_bool is_stopping;
     atomic_uint in_flight; /* polls between their head and the end of their answer */
     atomic_uint sending;   /* of those, the ones whose body is not here yet */
@@ -56,7 +62,7 @@ MUST_CHECK int frontend_flush(struct frontend *frontend, usec_t patience);
 /* A frontend that was opened, or that frontend_open() failed on. */
 void frontend_close(struct frontend *frontend);
 
-/* Serving, and the store is well. */
+/* Serving, and the store is well. Never blocks. */
 bool frontend_is_well(struct frontend *frontend);
 
 #endif

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "account.h"
 #include "agent_cache.h"
 #include "base/arena.h"
 #include "base/check.h"
@@ -52,10 +53,8 @@ struct poll {
     struct terms *terms; /* a reference: those that it began with */
     struct MHD_Connection *connection;
     struct buffer body;
-    bool is_sending;     /* counted in frontend->sending */
-    uint64_t body_bytes; /* as announced */
-    usec_t began;
-    usec_t step_began;
+    bool is_sending; /* counted in frontend->sending */
+    struct account account;
     char peer[ADDRESS_TEXT_SIZE];
 
     struct packet packet;
@@ -72,7 +71,6 @@ struct poll {
     struct store_bundle stored;
     struct committer_job commit;
     struct work_job work;
-    unsigned handed_out;
 };
 
 /* ---- Threads ---- */
@@ -121,8 +119,7 @@ struct poll *poll_new(struct frontend *frontend, struct terms *terms,
     poll->frontend = frontend;
     poll->terms = terms_ref(terms);
     poll->connection = connection;
-    poll->body_bytes = head->length;
-    poll->began = clock_monotonic(frontend->clock);
+    account_begin(&poll->account, frontend->clock);
     buffer_init(&poll->body, head->length);
     bundle_init(&poll->bundle, &poll->terms->packet_limits);
     arena_init(&poll->arena, ARENA_BLOCK, ARENA_MAX);
@@ -132,16 +129,15 @@ struct poll *poll_new(struct frontend *frontend, struct terms *terms,
     atomic_fetch_add(&frontend->sending, 1);
     poll->is_sending = true;
     stats_add(frontend->stats, STAT_ACTIVE, 1);
+    stats_add(frontend->stats, STAT_REQUESTS, 1);
     return poll;
 }
 
 static void log_poll(const struct poll *poll)
 {
-    log_info("poll", LOG_TEXT("agent", poll->agent == NULL ? "-" : poll->source.text),
-             LOG_TEXT("peer", poll->peer), LOG_UINT("status", reason_status(poll->reason)),
-             LOG_TEXT("reason", reason_code(poll->reason)), LOG_UINT("bytes", poll->body_bytes),
-             LOG_UINT("messages", poll->bundle.count), LOG_UINT("requests", poll->handed_out),
-             LOG_INT("duration_us", clock_monotonic(poll->frontend->clock) - poll->began));
+    bool is_proven = poll->has_session && poll->agent != NULL;
+    account_log(&poll->account, is_proven ? poll->source.text : NULL,
+                is_proven ? NULL : poll->source.text, poll->peer, poll->reason);
 }
 
 static void end_sending(struct poll *poll)
@@ -159,7 +155,7 @@ void poll_free(struct poll *poll)
     if (poll->terms->is_verbose) {
         log_poll(poll);
     }
-    stats_time(frontend->stats, STAT_TOTAL_SECONDS, clock_monotonic(frontend->clock) - poll->began);
+    account_count(&poll->account, frontend->stats);
     stats_subtract(frontend->stats, STAT_ACTIVE, 1);
     agent_unref(poll->agent);
     session_wipe(&poll->session);
@@ -186,17 +182,6 @@ static void refuse_wire(struct poll *poll, enum wire_reason reason)
     refuse(poll, reason_of_wire(reason));
 }
 
-static void begin_step(struct poll *poll)
-{
-    poll->step_began = clock_monotonic(poll->frontend->clock);
-}
-
-static void end_step(struct poll *poll, enum stats_item stat)
-{
-    stats_time(poll->frontend->stats, stat,
-               clock_monotonic(poll->frontend->clock) - poll->step_began);
-}
-
 /* The poll is another thread's from the moment its connection is resumed. */
 static void resume(struct poll *poll)
 {
@@ -211,11 +196,26 @@ static bool set_source(struct poll *poll, const struct session *session)
            store_agent_id_parse(str_from(session->source), &poll->id) == 0;
 }
 
+static void get_agent(struct poll *poll)
+{
+    poll->agent = agent_cache_get(poll->frontend->agents, poll->id);
+    if (poll->agent != NULL) {
+        stats_add(poll->frontend->stats, STAT_AGENT_HITS, 1);
+    }
+}
+
+/* Blocks on the store. */
+static int read_agent(struct poll *poll)
+{
+    stats_add(poll->frontend->stats, STAT_AGENT_MISSES, 1);
+    return agent_cache_load(poll->frontend->agents, poll->id, &poll->agent, NULL);
+}
+
 /* The agent is cached, enrolled, and the session is of its present key. */
 static bool has_live_agent(struct poll *poll)
 {
     agent_unref(poll->agent);
-    poll->agent = agent_cache_get(poll->frontend->agents, poll->id);
+    get_agent(poll);
     return poll->agent != NULL && agent_is_enrolled(poll->agent) &&
            session_is_of(&poll->session, poll->agent->key);
 }
@@ -237,12 +237,11 @@ static uint32_t query_api(const struct poll *poll)
     return packet_api_from_query(str_from(query));
 }
 
-static void open_packet(struct poll *poll)
+static void read_packet(struct poll *poll)
 {
     struct frontend *frontend = poll->frontend;
     struct wire_tools *tools = own_tools();
     enum wire_reason reason = WIRE_NO_REASON;
-    stats_add(frontend->stats, STAT_IN_BYTES, buffer_size(&poll->body));
     if (tools == NULL) {
         refuse(poll, REASON_NO_MEMORY);
         return;
@@ -268,6 +267,13 @@ static void open_packet(struct poll *poll)
         find_sealing(poll);
         poll->state = poll->has_sealing ? POLL_MESSAGES : POLL_WORK;
     }
+}
+
+static void open_packet(struct poll *poll)
+{
+    account_begin_step(&poll->account);
+    read_packet(poll);
+    account_end_step(&poll->account, PHASE_PARSE);
 }
 
 /* ---- WORK: RSA, and reading agents ---- */
@@ -301,10 +307,9 @@ static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
         goto out;
     }
     agent_unref(poll->agent);
-    poll->agent = agent_cache_get(frontend->agents, poll->id);
+    get_agent(poll);
     distrust_pending(poll);
-    code =
-        poll->agent != NULL ? 0 : agent_cache_load(frontend->agents, poll->id, &poll->agent, NULL);
+    code = poll->agent != NULL ? 0 : read_agent(poll);
     bool is_known = code == 0 && poll->agent->state != STORE_FORGOTTEN;
     if (code < 0 && code != -ENODATA) {
         result = REASON_STORE;
@@ -315,6 +320,7 @@ static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
     } else {
         agent_unref(poll->agent);
         poll->agent = NULL;
+        stats_add(frontend->stats, STAT_UNIQUE_CLIENTS, 1);
         result = enroller_try(frontend, poll->terms, tools, &poll->packet, &claim, &poll->session,
                               &state);
     }
@@ -330,7 +336,7 @@ static enum reason load_agent(struct poll *poll)
     if (poll->agent != NULL) {
         return REASON_NONE;
     }
-    int code = agent_cache_load(poll->frontend->agents, poll->id, &poll->agent, NULL);
+    int code = read_agent(poll);
     if (code == -ENODATA) {
         return reason_of_wire(WIRE_REASON_SOURCE_UNKNOWN);
     }
@@ -361,7 +367,7 @@ static enum reason prepare(struct poll *poll, struct wire_tools *tools)
     struct frontend *frontend = poll->frontend;
     enum reason reason = REASON_NONE;
     distrust_pending(poll);
-    stats_cipher(frontend->stats, poll->has_session);
+    stats_add(frontend->stats, poll->has_session ? STAT_SESSION_HITS : STAT_SESSION_MISSES, 1);
     if (poll->has_session) {
         reason = load_agent(poll);
         /* The agent's key changed since the session was made: what it says counts for nothing. */
@@ -398,6 +404,10 @@ static void count_refusal(struct poll *poll)
     } else if (poll->reason > REASON_WIRE && status < 500) {
         stats_add(stats, STAT_DECRYPTION_ERROR, 1);
     }
+    if (poll->reason == reason_of_wire(WIRE_REASON_SIGNATURE_MISSING) ||
+        poll->reason == reason_of_wire(WIRE_REASON_SIGNATURE)) {
+        stats_add(stats, STAT_UNAUTHENTICATED, 1);
+    }
 }
 
 static void run_work(struct work_job *job, struct wire_tools *tools)
@@ -405,7 +415,7 @@ static void run_work(struct work_job *job, struct wire_tools *tools)
     struct poll *poll = CONTAINER_OF(job, struct poll, work);
     CHECK(poll->magic == POLL_MAGIC);
     enum reason reason = tools == NULL ? REASON_STOPPING : prepare(poll, tools);
-    end_step(poll, STAT_RSA_SECONDS);
+    account_end_step(&poll->account, PHASE_RSA);
     if (reason == REASON_NONE) {
         poll->state = POLL_MESSAGES;
     } else {
@@ -417,7 +427,7 @@ static void run_work(struct work_job *job, struct wire_tools *tools)
 
 static void submit_work(struct poll *poll)
 {
-    begin_step(poll);
+    account_begin_step(&poll->account);
     poll->work = (struct work_job){.run = run_work};
     MHD_suspend_connection(poll->connection);
     int code = work_pool_submit(poll->frontend->pool, &poll->work);
@@ -433,7 +443,7 @@ static void run_stored(struct committer_job *job, int result)
 {
     struct poll *poll = CONTAINER_OF(job, struct poll, commit);
     CHECK(poll->magic == POLL_MAGIC);
-    end_step(poll, STAT_STORE_SECONDS);
+    account_end_step(&poll->account, PHASE_STORE);
     if (result == 0) {
         poll->state = POLL_ANSWER;
     } else if (result == -ENODATA || result == -EPERM) {
@@ -449,7 +459,7 @@ static void run_stored(struct committer_job *job, int result)
 static void submit_commit(struct poll *poll, size_t limit)
 {
     struct frontend *frontend = poll->frontend;
-    begin_step(poll);
+    account_begin_step(&poll->account);
     poll->stored.responses = poll->intake.responses;
     poll->stored.response_count = poll->intake.response_count;
     poll->stored.messages = poll->intake.messages;
@@ -482,9 +492,10 @@ static void judge(struct poll *poll, struct replay_verdict *verdict)
     *verdict = replay_judge(poll->bundle.has_timestamp, poll->bundle.timestamp,
                             agent_clock(poll->agent), clock_wall(frontend->clock));
     if (verdict->is_fresh) {
-        stats_add(frontend->stats, STAT_AUTHENTICATED, poll->bundle.count);
+        stats_add(frontend->stats, STAT_AUTHENTICATED, 1);
+        stats_add(frontend->stats, STAT_MESSAGES_RECEIVED, poll->bundle.count);
     } else {
-        stats_add(frontend->stats, STAT_DESYNCHRONIZED, poll->bundle.count);
+        stats_add(frontend->stats, STAT_UNAUTHENTICATED, 1);
     }
     if (verdict->stores_clock) {
         agent_advance_clock(poll->agent, verdict->clock);
@@ -496,14 +507,12 @@ static void judge(struct poll *poll, struct replay_verdict *verdict)
     }
 }
 
-/* True when the poll was handed to the committer: then it must not be touched any more. */
-static bool take_messages(struct poll *poll)
+/* Decrypt, unpack, judge and sort what the agent said. False: refused. */
+static bool read_messages(struct poll *poll, struct replay_verdict *verdict)
 {
     struct frontend *frontend = poll->frontend;
     struct wire_tools *tools = own_tools();
-    struct replay_verdict verdict;
     enum wire_reason reason = WIRE_NO_REASON;
-    begin_step(poll);
     if (tools == NULL) {
         refuse(poll, REASON_NO_MEMORY);
         return false;
@@ -514,15 +523,29 @@ static bool take_messages(struct poll *poll)
         refuse_wire(poll, reason);
         return false;
     }
+    poll->account.messages = poll->bundle.count;
     poll->stored = (struct store_bundle){.agent = poll->id};
-    judge(poll, &verdict);
-    if (verdict.is_fresh &&
+    judge(poll, verdict);
+    if (verdict->is_fresh &&
         intake_sort(&poll->bundle, &poll->source, &poll->arena, &poll->intake) < 0) {
         refuse(poll, REASON_NO_MEMORY);
         return false;
     }
     stats_add(frontend->stats, STAT_MESSAGES_DROPPED, poll->intake.dropped);
-    end_step(poll, STAT_PARSE_SECONDS);
+    return true;
+}
+
+/* True when the poll was handed to the committer: then it must not be touched any more. */
+static bool take_messages(struct poll *poll)
+{
+    struct frontend *frontend = poll->frontend;
+    struct replay_verdict verdict;
+    account_begin_step(&poll->account);
+    bool is_fine = read_messages(poll, &verdict);
+    account_end_step(&poll->account, PHASE_PARSE);
+    if (!is_fine) {
+        return false;
+    }
     size_t limit = verdict.is_fresh ? lease_limit(poll) : 0;
     bool may_lease = limit > 0 && store_may_have_queued(frontend->store, poll->id);
     bool has_messages = poll->intake.response_count + poll->intake.message_count > 0;
@@ -542,6 +565,15 @@ static bool take_messages(struct poll *poll)
 
 /* ---- ANSWER ---- */
 
+static enum MHD_Result answer_refusal(struct poll *poll)
+{
+    struct frontend *frontend = poll->frontend;
+    stats_refusal(frontend->stats, poll->reason);
+    poll->account.bytes_out = reason_body(poll->reason).len;
+    poll->state = POLL_DONE;
+    return replies_refuse(poll->terms->replies, poll->connection, poll->reason, false);
+}
+
 static enum MHD_Result answer(struct poll *poll)
 {
     struct frontend *frontend = poll->frontend;
@@ -560,23 +592,14 @@ static enum MHD_Result answer(struct poll *poll)
     if (count < 0) {
         buffer_done(&out);
         refuse(poll, count == -ENOMEM ? REASON_NO_MEMORY : REASON_INTERNAL);
-        stats_refusal(frontend->stats, poll->reason);
-        return replies_refuse(poll->terms->replies, poll->connection, poll->reason, false);
+        return answer_refusal(poll);
     }
-    poll->handed_out = (unsigned)count;
+    poll->account.requests = (unsigned)count;
+    poll->account.bytes_out = buffer_size(&out);
     poll->state = POLL_DONE;
     stats_add(frontend->stats, STAT_MESSAGES_SENT, (uint64_t)count);
-    stats_add(frontend->stats, STAT_OUT_BYTES, buffer_size(&out));
     CHECK(out.start == 0);
     return reply_packet(poll->connection, out.data, out.end); /* takes the bytes */
-}
-
-static enum MHD_Result answer_refusal(struct poll *poll)
-{
-    struct frontend *frontend = poll->frontend;
-    stats_refusal(frontend->stats, poll->reason);
-    poll->state = POLL_DONE;
-    return replies_refuse(poll->terms->replies, poll->connection, poll->reason, false);
 }
 
 /* ---- The machine ---- */
@@ -595,7 +618,7 @@ static enum MHD_Result advance(struct poll *poll)
                 return MHD_YES;
             }
             if (poll->state == POLL_MESSAGES) {
-                stats_cipher(poll->frontend->stats, true);
+                stats_add(poll->frontend->stats, STAT_SESSION_HITS, 1);
                 stats_add(poll->frontend->stats, STAT_SEALING_HITS, 1);
             }
             break;
@@ -621,7 +644,10 @@ enum MHD_Result poll_continue(struct poll *poll, const char *data, size_t *size)
 {
     CHECK(poll->magic == POLL_MAGIC);
     if (*size == 0) {
-        end_sending(poll);
+        if (poll->is_sending) {
+            end_sending(poll);
+            account_receive(&poll->account, buffer_size(&poll->body));
+        }
         return advance(poll);
     }
     /* The buffer's maximum is the announced length; libmicrohttpd never hands out more. */

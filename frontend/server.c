@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -125,25 +126,35 @@ static enum MHD_Result answer_request(struct frontend *frontend, const struct te
     return replies_refuse(terms->replies, connection, REASON_NOT_FOUND, false);
 }
 
+static enum MHD_Result dispatch(struct frontend *frontend, struct MHD_Connection *connection,
+                                enum route route, const char *data, size_t *size, void **request)
+{
+    struct request_state *state = *request;
+    enum MHD_Result result;
+    if (state != NULL && state->route == ROUTE_CONTROL) {
+        return poll_continue(state->poll, data, size); /* has terms of its own */
+    }
+    struct terms *terms = frontend_terms(frontend);
+    if (state == NULL) {
+        result = begin_request(frontend, terms, connection, route, request);
+    } else {
+        result = answer_request(frontend, terms, connection, state->route);
+    }
+    terms_unref(terms);
+    return result;
+}
+
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *path,
                               const char *method, const char *version, const char *data,
                               size_t *size, void **request)
 {
     struct server *server = context;
     struct frontend *frontend = server->frontend;
-    struct request_state *state = *request;
-    enum MHD_Result result;
     (void)version;
-    if (state != NULL && state->route == ROUTE_CONTROL) {
-        return poll_continue(state->poll, data, size); /* has terms of its own */
-    }
-    struct terms *terms = frontend_terms(frontend);
-    if (state == NULL) {
-        result = begin_request(frontend, terms, connection, route_of(method, path), request);
-    } else {
-        result = answer_request(frontend, terms, connection, state->route);
-    }
-    terms_unref(terms);
+    atomic_fetch_add_explicit(&frontend->calls_begun, 1, memory_order_relaxed);
+    enum route route = *request == NULL ? route_of(method, path) : ROUTE_NONE;
+    enum MHD_Result result = dispatch(frontend, connection, route, data, size, request);
+    atomic_fetch_add_explicit(&frontend->calls_done, 1, memory_order_relaxed);
     return result;
 }
 
@@ -161,6 +172,16 @@ static void complete(void *context, struct MHD_Connection *connection, void **re
         free(state);
         *request = NULL;
     }
+}
+
+static void note_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+                            enum MHD_ConnectionNotificationCode code)
+{
+    struct server *server = context;
+    (void)connection;
+    (void)socket_context;
+    atomic_fetch_add(&server->frontend->connections,
+                     code == MHD_CONNECTION_NOTIFY_STARTED ? 1U : -1U);
 }
 
 /* libmicrohttpd reports what peers do, so it could be made to fill the log. */
@@ -200,10 +221,9 @@ int server_start(struct frontend *frontend, const struct config *config, int fd,
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         handle, made, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_NOTIFY_COMPLETED, complete, NULL, MHD_OPTION_THREAD_POOL_SIZE,
-        thread_count(config), MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)config_int(config, "Frontend.connection_limit"),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_TIMEOUT,
+        thread_count(config), MHD_OPTION_CONNECTION_LIMIT, frontend->connection_limit,
+        MHD_OPTION_NOTIFY_CONNECTION, note_connection, made, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)(config_usec(config, "Frontend.idle_timeout") / USEC_PER_SEC),
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (made->daemon == NULL) {
@@ -243,6 +263,11 @@ int server_stop(struct server *server, usec_t patience)
     struct frontend *frontend = server->frontend;
     atomic_store(&frontend->is_stopping, true);
     int fd = MHD_quiesce_daemon(server->daemon);
+    if (fd >= 0) {
+        /* Whoever comes now is refused, and may try elsewhere, instead of waiting for nothing. The
+         * number stays taken: a thread of libmicrohttpd's may still look at it. */
+        shutdown(fd, SHUT_RD);
+    }
     bool is_done = wait_for_polls(frontend, patience);
     /* Whoever is still sending a body is cut off now; whoever is suspended comes back first. */
     int flushed = frontend_flush(frontend, patience);

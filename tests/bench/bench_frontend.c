@@ -417,14 +417,14 @@ static void measure_all(struct fleet *fleet, const struct contestant *frontend,
             const struct contestant *server = i < 2 ? bare : frontend;
             unsigned polls = options->polls / loads[i].divisor + 1;
             uint64_t rsa =
-                i < 2 ? 0 : rsa_operations(frontend, "portico_frontend_rsa_private_operations");
+                i < 2 ? 0 : rsa_operations(frontend, "portico_frontend_rsa_private_operations_total");
             hang_up_all(fleet); /* kept connections lead to the former contestant */
             double before = cpu_us(server->pid);
             loads[i].run(fleet, server, polls);
             samples[i][round] = (cpu_us(server->pid) - before) / polls;
             if (i >= 2) {
                 private_per_load[i] +=
-                    rsa_operations(frontend, "portico_frontend_rsa_private_operations") - rsa;
+                    rsa_operations(frontend, "portico_frontend_rsa_private_operations_total") - rsa;
             }
         }
     }
