@@ -49,9 +49,10 @@ static int check_request(struct frontend *frontend, const struct message *messag
     return result;
 }
 
-static int certify(struct frontend *frontend, const struct rsa_key *key, struct buffer *pem)
+static int certify(const struct frontend *frontend, const struct terms *terms,
+                   const struct rsa_key *key, struct buffer *pem)
 {
-    const struct identity *identity = &frontend->identity;
+    const struct identity *identity = &terms->identity;
     if (identity->authority == NULL) {
         return 0; /* the key is what counts; the certificate is for the record */
     }
@@ -59,14 +60,15 @@ static int certify(struct frontend *frontend, const struct rsa_key *key, struct 
                                    clock_wall(frontend->clock), pem);
 }
 
-static enum reason store_agent(struct frontend *frontend, const struct claim *claim,
-                               const struct rsa_key *key, enum store_agent_state *state)
+static enum reason store_agent(struct frontend *frontend, const struct terms *terms,
+                               const struct claim *claim, const struct rsa_key *key,
+                               enum store_agent_state *state)
 {
     struct buffer certificate;
     struct buffer public_key;
     struct error error = {.line = 0};
     struct store_enrolment enrolment = {
-        .state = frontend->enrolment == ENROLMENT_APPROVE ? STORE_PENDING : STORE_ENROLLED};
+        .state = terms->enrolment == ENROLMENT_APPROVE ? STORE_PENDING : STORE_ENROLLED};
     buffer_init(&certificate, CERTIFICATE_MAX);
     buffer_init(&public_key, CERTIFICATE_MAX);
     int result = store_agent_id_parse(str_from(claim->session.source), &enrolment.agent);
@@ -74,7 +76,7 @@ static enum reason store_agent(struct frontend *frontend, const struct claim *cl
         result = rsa_public_to_pem(key, &public_key);
     }
     if (result == 0) {
-        result = certify(frontend, key, &certificate);
+        result = certify(frontend, terms, key, &certificate);
     }
     if (result == 0) {
         enrolment.key = buffer_view(&public_key);
@@ -100,9 +102,9 @@ static enum reason store_agent(struct frontend *frontend, const struct claim *cl
     return REASON_NONE;
 }
 
-static enum reason enrol(struct frontend *frontend, const struct message *message,
-                         const struct claim *claim, struct session *session,
-                         enum store_agent_state *state)
+static enum reason enrol(struct frontend *frontend, const struct terms *terms,
+                         const struct message *message, const struct claim *claim,
+                         struct session *session, enum store_agent_state *state)
 {
     struct rsa_key *key = NULL;
     enum wire_reason reason = WIRE_NO_REASON;
@@ -114,28 +116,29 @@ static enum reason enrol(struct frontend *frontend, const struct message *messag
                     LOG_TEXT("reason", wire_reason_code(reason)));
         return reason_of_wire(reason);
     }
-    enum reason result = store_agent(frontend, claim, key, state);
+    enum reason result = store_agent(frontend, terms, claim, key, state);
     rsa_key_free(key);
     return result;
 }
 
-enum reason enroller_try(struct frontend *frontend, struct wire_tools *tools,
-                         const struct packet *packet, const struct claim *claim,
-                         struct session *session, enum store_agent_state *state)
+enum reason enroller_try(struct frontend *frontend, const struct terms *terms,
+                         struct wire_tools *tools, const struct packet *packet,
+                         const struct claim *claim, struct session *session,
+                         enum store_agent_state *state)
 {
     struct bundle bundle;
     struct message message;
     enum wire_reason wire_reason = WIRE_NO_REASON;
     enum reason reason = reason_of_wire(WIRE_REASON_SOURCE_UNKNOWN);
-    if (frontend->enrolment == ENROLMENT_CLOSED) {
+    if (terms->enrolment == ENROLMENT_CLOSED) {
         return reason;
     }
-    bundle_init(&bundle, &frontend->packet_limits);
-    if (packet_open(tools, packet, &claim->session, &frontend->packet_limits, &bundle,
-                    &wire_reason) < 0) {
+    bundle_init(&bundle, &terms->packet_limits);
+    if (packet_open(tools, packet, &claim->session, &terms->packet_limits, &bundle, &wire_reason) <
+        0) {
         reason = reason_of_wire(wire_reason);
     } else if (find_request(&bundle, &message)) {
-        reason = enrol(frontend, &message, claim, session, state);
+        reason = enrol(frontend, terms, &message, claim, session, state);
     }
     bundle_done(&bundle);
     return reason;

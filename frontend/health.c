@@ -1,36 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking the store. One thread, and atomics for everybody else. */
+/* A thread that asks the store, and what others say of themselves. */
 #include "health.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "frontend.h"
+#include "store/committer.h"
 #include "store/store.h"
+#include "work_pool.h"
 
-enum {
-    PERIOD = 500 * USEC_PER_MSEC, /* between questions */
-    PATIENCE = 1 * USEC_PER_SEC,  /* with an answer */
-    REMINDER = 60 * USEC_PER_SEC, /* of a failure that lasts */
-    CALM = 5 * USEC_PER_SEC,      /* between lines about one that comes and goes */
-};
+/* A question costs some microseconds while the store is well. */
+static const usec_t period = 250 * USEC_PER_MSEC;
+/* Without an answer for so long, the store is not well, whatever it will say. */
+static const usec_t answer_patience = 2 * USEC_PER_SEC;
+/* Between lines about a failure that lasts, and about one that comes and goes. */
+static const usec_t reminder = USEC_PER_MINUTE;
+static const usec_t calm = 5 * USEC_PER_SEC;
 
 struct health {
-    struct store *store;
+    struct frontend *frontend;
     pthread_t thread;
     atomic_bool is_well;
-    _Atomic usec_t asked; /* monotonic; USEC_NEVER: it owes no answer */
+    _Atomic usec_t asked; /* monotonic; 0: nothing is asked now */
 
-    pthread_mutex_t lock; /* for everything below */
+    pthread_mutex_t lock; /* for everything up to the empty line */
     pthread_cond_t wake;
-    bool is_ending;
+    bool ends;
     bool is_failing; /* as far as the log knows */
     int told;        /* the last failure that the log was told, 0: none */
     usec_t told_at;
+
+    /* The main thread's. */
+    struct pulse committer;
+    struct pulse pool;
+    struct pulse server;
 };
 
 static usec_t now(void)
@@ -56,7 +65,7 @@ static const char *hint(int code)
 static void tell_failure(struct health *health, int code, const struct error *error)
 {
     pthread_mutex_lock(&health->lock);
-    usec_t quiet = health->is_failing ? REMINDER : CALM;
+    usec_t quiet = health->is_failing ? reminder : calm;
     if (health->told != code || now() - health->told_at >= quiet) {
         log_error(
             "the store failed: agents are answered 503 until it is back",
@@ -94,37 +103,31 @@ static void ask(struct health *health)
 {
     struct error error = {.line = 0};
     atomic_store(&health->asked, now());
-    int r = store_check(health->store, &error);
-    atomic_store(&health->is_well, r == 0);
-    atomic_store(&health->asked, USEC_NEVER);
-    if (r < 0) {
-        tell_failure(health, r, &error);
+    int result = store_check(health->frontend->store, &error);
+    atomic_store(&health->asked, 0);
+    atomic_store(&health->is_well, result == 0);
+    if (result < 0) {
+        tell_failure(health, result, &error);
     } else {
         tell_return(health);
     }
 }
 
-/* False: it is time to end. */
-static bool rest(struct health *health)
-{
-    usec_t until = now() + PERIOD;
-    struct timespec time = {until / USEC_PER_SEC, until % USEC_PER_SEC * 1000};
-    int r = 0;
-    pthread_mutex_lock(&health->lock);
-    while (!health->is_ending && r == 0) {
-        r = pthread_cond_timedwait(&health->wake, &health->lock, &time);
-    }
-    bool goes_on = !health->is_ending;
-    pthread_mutex_unlock(&health->lock);
-    return goes_on;
-}
-
 static void *run(void *context)
 {
     struct health *health = context;
-    do {
-        ask(health);
-    } while (rest(health));
+    pthread_mutex_lock(&health->lock);
+    while (!health->ends) {
+        usec_t next = usec_add(now(), period);
+        struct timespec until = {next / USEC_PER_SEC, next % USEC_PER_SEC * 1000};
+        pthread_cond_timedwait(&health->wake, &health->lock, &until);
+        if (!health->ends) {
+            pthread_mutex_unlock(&health->lock);
+            ask(health);
+            pthread_mutex_lock(&health->lock);
+        }
+    }
+    pthread_mutex_unlock(&health->lock);
     return NULL;
 }
 
@@ -135,45 +138,100 @@ static void release(struct health *health)
     free(health);
 }
 
-int health_start(struct store *store, struct health **health, struct error *error)
+int health_new(struct frontend *frontend, struct health **out, struct error *error)
 {
-    struct health *made = calloc(1, sizeof *made);
     pthread_condattr_t attributes;
-    if (made == NULL) {
+    struct health *health = calloc(1, sizeof *health);
+    if (health == NULL) {
         return error_set(error, -ENOMEM, "no memory");
     }
-    made->store = store;
-    made->is_well = true;
-    made->asked = USEC_NEVER;
+    health->frontend = frontend;
+    health->is_well = true;
+    pthread_mutex_init(&health->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_mutex_init(&made->lock, NULL);
-    pthread_cond_init(&made->wake, &attributes);
+    pthread_cond_init(&health->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    int r = -pthread_create(&made->thread, NULL, run, made);
-    if (r < 0) {
-        release(made);
-        return error_set_errno(error, r, "cannot start a thread");
+    ask(health);
+    int result = -pthread_create(&health->thread, NULL, run, health);
+    if (result < 0) {
+        release(health);
+        return error_set_errno(error, result, "cannot start a thread");
     }
-    *health = made;
+    *out = health;
     return 0;
 }
 
-void health_stop(struct health *health)
+void health_free(struct health *health)
 {
     if (health == NULL) {
         return;
     }
     pthread_mutex_lock(&health->lock);
-    health->is_ending = true;
+    health->ends = true;
     pthread_cond_signal(&health->wake);
     pthread_mutex_unlock(&health->lock);
     pthread_join(health->thread, NULL);
     release(health);
 }
 
-bool health_is_well(const struct health *health)
+static bool is_unanswered(const struct health *health, usec_t patience)
 {
     usec_t asked = atomic_load(&health->asked);
-    return atomic_load(&health->is_well) && (asked == USEC_NEVER || now() - asked < PATIENCE);
+    return asked != 0 && now() - asked > patience;
+}
+
+bool health_is_well(const struct health *health)
+{
+    return atomic_load(&health->is_well) && !is_unanswered(health, answer_patience);
+}
+
+bool pulse_beats(struct pulse *pulse, uint64_t done, bool has_work, usec_t time, usec_t patience)
+{
+    if (!has_work || done != pulse->done || pulse->since == 0) {
+        pulse->done = done;
+        pulse->since = time;
+    }
+    return time - pulse->since <= patience;
+}
+
+static bool committer_beats(struct health *health, usec_t patience)
+{
+    struct committer_statistics statistics;
+    committer_read_statistics(health->frontend->committer, &statistics);
+    bool has_work = statistics.busy_since != 0 || statistics.queue_length > 0;
+    return pulse_beats(&health->committer, statistics.commits + statistics.failures, has_work,
+                       now(), patience);
+}
+
+static bool pool_beats(struct health *health, usec_t patience)
+{
+    struct work_pool_statistics statistics;
+    work_pool_read_statistics(health->frontend->pool, &statistics);
+    bool has_work = statistics.busy > 0 || statistics.queue_length > 0;
+    return pulse_beats(&health->pool, statistics.done, has_work, now(), patience);
+}
+
+/* Of several threads one may be stuck while the others go on: that is not seen. */
+static bool server_beats(struct health *health, usec_t patience)
+{
+    struct frontend *frontend = health->frontend;
+    uint64_t done = atomic_load(&frontend->calls_done);
+    bool has_work = atomic_load(&frontend->calls_begun) != done;
+    return pulse_beats(&health->server, done, has_work, now(), patience);
+}
+
+bool health_is_alive(struct health *health, usec_t patience, const char **culprit)
+{
+    /* All of them, so that each pulse is felt each time. */
+    bool commits = committer_beats(health, patience);
+    bool works = pool_beats(health, patience);
+    bool serves = server_beats(health, patience);
+    bool answers = !is_unanswered(health, patience);
+    if (!answers || !commits) {
+        *culprit = answers ? "the committer" : "the store";
+    } else if (!works || !serves) {
+        *culprit = works ? "the server" : "the work pool";
+    }
+    return commits && works && serves && answers;
 }

@@ -37,6 +37,8 @@ struct options {
     unsigned rounds;
     unsigned polls;
     bool check;
+    const char *parameter; /* Key=value, for the frontend */
+    const char *only;      /* loads with this in their name; NULL: all */
 };
 
 /* ---- The contestants ---- */
@@ -110,7 +112,7 @@ static struct address loopback(uint16_t port)
     return address;
 }
 
-static struct contestant start_frontend(const char *site)
+static struct contestant start_frontend(const char *site, const char *parameter)
 {
     char port[16];
     char monitoring[64];
@@ -130,7 +132,8 @@ static struct contestant start_frontend(const char *site)
         close(pipe_fds[1]);
         execl(PORTICO_FRONTEND, PORTICO_FRONTEND, "-c", site, "--port", port, "-p",
               "Frontend.bind_address=127.0.0.1", "-p", "Monitoring.http_address=127.0.0.1", "-p",
-              monitoring, "-p", "Frontend.threads=1", "-p", "Logging.level=error", (char *)NULL);
+              monitoring, "-p", "Frontend.threads=1", "-p", "Logging.level=error", "-p", parameter,
+              (char *)NULL);
         _exit(127);
     }
     close(pipe_fds[1]);
@@ -407,33 +410,50 @@ static void hang_up_all(struct fleet *fleet)
     }
 }
 
+static bool is_wanted(const struct options *options, const struct load *load)
+{
+    return options->only == NULL || strstr(load->name, options->only) != NULL;
+}
+
 static void measure_all(struct fleet *fleet, const struct contestant *frontend,
                         const struct contestant *bare, const struct options *options)
 {
     static double samples[LOADS][ROUNDS_MAX];
+    static double rates[LOADS][ROUNDS_MAX];
     uint64_t private_per_load[LOADS] = {0};
     for (unsigned round = 0; round < options->rounds; round++) {
         for (int i = 0; i < LOADS; i++) {
+            if (!is_wanted(options, &loads[i])) {
+                continue;
+            }
             const struct contestant *server = i < 2 ? bare : frontend;
             unsigned polls = options->polls / loads[i].divisor + 1;
             uint64_t rsa =
-                i < 2 ? 0 : rsa_operations(frontend, "portico_frontend_rsa_private_operations");
+                i < 2 ? 0
+                      : rsa_operations(frontend, "portico_frontend_rsa_private_operations_total");
             hang_up_all(fleet); /* kept connections lead to the former contestant */
             double before = cpu_us(server->pid);
+            usec_t began = clock_monotonic(&clock_system);
             loads[i].run(fleet, server, polls);
             samples[i][round] = (cpu_us(server->pid) - before) / polls;
+            rates[i][round] = polls * 1e6 / (double)(clock_monotonic(&clock_system) - began + 1);
             if (i >= 2) {
                 private_per_load[i] +=
-                    rsa_operations(frontend, "portico_frontend_rsa_private_operations") - rsa;
+                    rsa_operations(frontend, "portico_frontend_rsa_private_operations_total") - rsa;
             }
         }
     }
-    printf("%-46s %8s  %-18s %s\n", "CPU of the server for one poll", "us", "range", "goal");
+    printf("%-46s %8s  %-18s %-14s %s\n", "CPU of the server for one poll", "us", "range", "goal",
+           "polls/s");
     for (int i = 0; i < LOADS; i++) {
+        if (!is_wanted(options, &loads[i])) {
+            continue;
+        }
         qsort(samples[i], options->rounds, sizeof samples[i][0], compare);
-        printf("%-46s %8.1f  %6.1f to %-8.1f  %-14s", loads[i].name,
+        qsort(rates[i], options->rounds, sizeof rates[i][0], compare);
+        printf("%-46s %8.1f  %6.1f to %-8.1f  %-14s %-7.0f", loads[i].name,
                samples[i][options->rounds / 2], samples[i][0], samples[i][options->rounds - 1],
-               loads[i].goal);
+               loads[i].goal, rates[i][options->rounds / 2]);
         if (i >= 2) {
             unsigned polls = (options->polls / loads[i].divisor + 1) * options->rounds;
             printf(" RSA private: %.3f a poll", (double)private_per_load[i] / polls);
@@ -444,19 +464,28 @@ static void measure_all(struct fleet *fleet, const struct contestant *frontend,
 
 static struct options parse(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"check", no_argument, NULL, 'c'},
-                                                 {"rounds", required_argument, NULL, 'r'},
-                                                 {"polls", required_argument, NULL, 'p'},
-                                                 {NULL, 0, NULL, 0}};
-    struct options options = {.rounds = 5, .polls = 20000};
+    static const struct option long_options[] = {
+        {"check", no_argument, NULL, 'c'},       {"rounds", required_argument, NULL, 'r'},
+        {"polls", required_argument, NULL, 'p'}, {"set", required_argument, NULL, 's'},
+        {"only", required_argument, NULL, 'o'},  {NULL, 0, NULL, 0}};
+    struct options options = {
+        .rounds = 5, .polls = 20000, .parameter = "Datastore.commit_delay=0s"};
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
         switch (option) {
         case 'c':
-            options = (struct options){.rounds = 1, .polls = 40, .check = true};
+            options.rounds = 1;
+            options.polls = 40;
+            options.check = true;
             break;
         case 'r':
             options.rounds = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 's':
+            options.parameter = optarg;
+            break;
+        case 'o':
+            options.only = optarg; /* loads with this in their name */
             break;
         case 'p':
             options.polls = (unsigned)strtoul(optarg, NULL, 10);
@@ -476,7 +505,7 @@ int main(int argc, char **argv)
     char *directory = make_temporary_directory();
     char *site = write_site(directory);
     struct contestant bare = start_bare();
-    struct contestant frontend = start_frontend(site);
+    struct contestant frontend = start_frontend(site, options.parameter);
     fleet_init(&fleet, options.check ? 2 : AGENTS, &frontend.address);
     measure_all(&fleet, &frontend, &bare, &options);
     fleet_done(&fleet);

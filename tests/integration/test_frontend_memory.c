@@ -133,7 +133,7 @@ Test(frontend_memory, who_hangs_up_gives_it_back)
         http_close(&scene.clients[i]);
     }
     usec_t deadline = clock_monotonic(&clock_system) + PATIENCE;
-    while (scrape_value(&scene.instance, "portico_frontend_polls_in_flight") > 0 &&
+    while (scrape_value(&scene.instance, "frontend_active_count{source=\"http\"}") > 0 &&
            clock_monotonic(&clock_system) < deadline) {
         sleep_for(20000);
     }

@@ -177,7 +177,7 @@ Test(frontend_slow, a_dripping_body_is_sent_away, .init = prepare, .fini = clean
     connect_all(SLOW, STR("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc"));
     cr_expect_eq(drip(SLOW, STR("a"), "body_too_slow"), SLOW);
     cr_expect_eq((unsigned)refusals("body_too_slow"), SLOW);
-    cr_expect_eq(scrape_value(&scene.instance, "portico_frontend_polls_in_flight"), 0);
+    cr_expect_eq(scrape_value(&scene.instance, "frontend_active_count{source=\"http\"}"), 0);
     close_all(SLOW);
     end();
 }
@@ -249,7 +249,7 @@ Test(frontend_slow, who_does_not_take_an_answer_is_sent_away, .init = prepare, .
         sleep_for(100000);
     }
     cr_expect_eq((unsigned)refusals("reader_too_slow"), 1);
-    while (scrape_value(&scene.instance, "portico_frontend_polls_in_flight") > 0 &&
+    while (scrape_value(&scene.instance, "frontend_active_count{source=\"http\"}") > 0 &&
            now() < deadline) {
         sleep_for(20000);
     }

@@ -71,6 +71,6 @@ double scrape_value(const struct instance *instance, const char *series)
 
 uint64_t scrape_rsa(const struct instance *instance)
 {
-    return (uint64_t)(scrape_value(instance, "portico_frontend_rsa_private_operations") +
-                      scrape_value(instance, "portico_frontend_rsa_public_operations"));
+    return (uint64_t)(scrape_value(instance, "portico_frontend_rsa_private_operations_total") +
+                      scrape_value(instance, "portico_frontend_rsa_public_operations_total"));
 }
