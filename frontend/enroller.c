@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "health.h"
 #include "wire/authority.h"
 #include "wire/enrolment.h"
 #include "wire/payload.h"
@@ -14,6 +15,7 @@ enum { CERTIFICATE_MAX = 16 * 1024 };
 
 /* Refused requests are an operator's business, but anybody can cause them. */
 static struct log_limit refused_limit = LOG_LIMIT(10, USEC_PER_SEC);
+static struct log_limit failed_limit = LOG_LIMIT(10, USEC_PER_SEC);
 
 static bool find_request(const struct bundle *bundle, struct message *found)
 {
@@ -47,9 +49,10 @@ static int check_request(struct frontend *frontend, const struct message *messag
     return result;
 }
 
-static int certify(struct frontend *frontend, const struct rsa_key *key, struct buffer *pem)
+static int certify(const struct frontend *frontend, const struct terms *terms,
+                   const struct rsa_key *key, struct buffer *pem)
 {
-    const struct identity *identity = &frontend->identity;
+    const struct identity *identity = &terms->identity;
     if (identity->authority == NULL) {
         return 0; /* the key is what counts; the certificate is for the record */
     }
@@ -57,14 +60,15 @@ static int certify(struct frontend *frontend, const struct rsa_key *key, struct 
                                    clock_wall(frontend->clock), pem);
 }
 
-static enum reason store_agent(struct frontend *frontend, const struct claim *claim,
-                               const struct rsa_key *key, enum store_agent_state *state)
+static enum reason store_agent(struct frontend *frontend, const struct terms *terms,
+                               const struct claim *claim, const struct rsa_key *key,
+                               enum store_agent_state *state)
 {
     struct buffer certificate;
     struct buffer public_key;
     struct error error = {.line = 0};
     struct store_enrolment enrolment = {
-        .state = frontend->enrolment == ENROLMENT_APPROVE ? STORE_PENDING : STORE_ENROLLED};
+        .state = terms->enrolment == ENROLMENT_APPROVE ? STORE_PENDING : STORE_ENROLLED};
     buffer_init(&certificate, CERTIFICATE_MAX);
     buffer_init(&public_key, CERTIFICATE_MAX);
     int result = store_agent_id_parse(str_from(claim->session.source), &enrolment.agent);
@@ -72,7 +76,7 @@ static enum reason store_agent(struct frontend *frontend, const struct claim *cl
         result = rsa_public_to_pem(key, &public_key);
     }
     if (result == 0) {
-        result = certify(frontend, key, &certificate);
+        result = certify(frontend, terms, key, &certificate);
     }
     if (result == 0) {
         enrolment.key = buffer_view(&public_key);
@@ -85,7 +89,9 @@ static enum reason store_agent(struct frontend *frontend, const struct claim *cl
         return reason_of_wire(WIRE_REASON_CSR_NAME); /* another key of the same name: half a hash */
     }
     if (result < 0) {
-        log_error_value(LOG_LEVEL_ERROR, "agent not enrolled", &error);
+        health_note(frontend->health, result);
+        log_limited(&failed_limit, LOG_LEVEL_ERROR, "agent not enrolled",
+                    LOG_TEXT("agent", claim->session.source), LOG_TEXT("error", error.message));
         return REASON_STORE;
     }
     if (result > 0) {
@@ -96,9 +102,9 @@ static enum reason store_agent(struct frontend *frontend, const struct claim *cl
     return REASON_NONE;
 }
 
-static enum reason enrol(struct frontend *frontend, const struct message *message,
-                         const struct claim *claim, struct session *session,
-                         enum store_agent_state *state)
+static enum reason enrol(struct frontend *frontend, const struct terms *terms,
+                         const struct message *message, const struct claim *claim,
+                         struct session *session, enum store_agent_state *state)
 {
     struct rsa_key *key = NULL;
     enum wire_reason reason = WIRE_NO_REASON;
@@ -110,28 +116,29 @@ static enum reason enrol(struct frontend *frontend, const struct message *messag
                     LOG_TEXT("reason", wire_reason_code(reason)));
         return reason_of_wire(reason);
     }
-    enum reason result = store_agent(frontend, claim, key, state);
+    enum reason result = store_agent(frontend, terms, claim, key, state);
     rsa_key_free(key);
     return result;
 }
 
-enum reason enroller_try(struct frontend *frontend, struct wire_tools *tools,
-                         const struct packet *packet, const struct claim *claim,
-                         struct session *session, enum store_agent_state *state)
+enum reason enroller_try(struct frontend *frontend, const struct terms *terms,
+                         struct wire_tools *tools, const struct packet *packet,
+                         const struct claim *claim, struct session *session,
+                         enum store_agent_state *state)
 {
     struct bundle bundle;
     struct message message;
     enum wire_reason wire_reason = WIRE_NO_REASON;
     enum reason reason = reason_of_wire(WIRE_REASON_SOURCE_UNKNOWN);
-    if (frontend->enrolment == ENROLMENT_CLOSED) {
+    if (terms->enrolment == ENROLMENT_CLOSED) {
         return reason;
     }
-    bundle_init(&bundle, &frontend->packet_limits);
-    if (packet_open(tools, packet, &claim->session, &frontend->packet_limits, &bundle,
-                    &wire_reason) < 0) {
+    bundle_init(&bundle, &terms->packet_limits);
+    if (packet_open(tools, packet, &claim->session, &terms->packet_limits, &bundle, &wire_reason) <
+        0) {
         reason = reason_of_wire(wire_reason);
     } else if (find_request(&bundle, &message)) {
-        reason = enrol(frontend, &message, claim, session, state);
+        reason = enrol(frontend, terms, &message, claim, session, state);
     }
     bundle_done(&bundle);
     return reason;

@@ -17,8 +17,9 @@ struct wire_tools;
  *
  * REASON_NONE with *state; or why not: WIRE's SOURCE_UNKNOWN when there was no request or the
  * policy is `closed`. */
-enum reason enroller_try(struct frontend *frontend, struct wire_tools *tools,
-                         const struct packet *packet, const struct claim *claim,
-                         struct session *session, enum store_agent_state *state);
+enum reason enroller_try(struct frontend *frontend, const struct terms *terms,
+                         struct wire_tools *tools, const struct packet *packet,
+                         const struct claim *claim, struct session *session,
+                         enum store_agent_state *state);
 
 #endif

@@ -2,6 +2,8 @@
 /* Request heads, looked at again. Runs on libmicrohttpd's threads. */
 #include "head.h"
 
+#include <string.h>
+
 #include "net/http1.h"
 
 struct look {
@@ -34,6 +36,16 @@ static bool is_folded(struct str name)
     return false;
 }
 
+static void take_forwarded(struct head *head, struct str value)
+{
+    if (head->forwarded_count == HEAD_FORWARDED_MAX) {
+        memmove(head->forwarded_for, head->forwarded_for + 1,
+                sizeof head->forwarded_for - sizeof head->forwarded_for[0]);
+        head->forwarded_count--;
+    }
+    head->forwarded_for[head->forwarded_count++] = value;
+}
+
 static enum reason take_field(struct look *look, struct str name, struct str value)
 {
     if (!http1_is_field(name, value) || is_folded(name)) {
@@ -47,7 +59,7 @@ static enum reason take_field(struct look *look, struct str name, struct str val
     case HTTP1_HOST:
         return ++look->hosts > 1 ? REASON_HOST_DUPLICATE : REASON_NONE;
     case HTTP1_X_FORWARDED_FOR:
-        look->head->forwarded_for = value;
+        take_forwarded(look->head, value);
         return REASON_NONE;
     default:
         return REASON_NONE;

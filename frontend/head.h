@@ -14,10 +14,14 @@
 #include "base/str.h"
 #include "reply.h"
 
+enum { HEAD_FORWARDED_MAX = 8 };
+
 struct head {
     bool has_length;
-    uint64_t length;          /* of the body */
-    struct str forwarded_for; /* X-Forwarded-For, the last field of that name; else empty */
+    uint64_t length; /* of the body */
+    /* X-Forwarded-For, in their order; of too many the last ones, which are of the nearest. */
+    struct str forwarded_for[HEAD_FORWARDED_MAX];
+    unsigned forwarded_count;
 };
 
 /* REASON_NONE and *head, whose views live as long as the request; or why it is refused: the

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys and certificates of an instance. Loaded once, by the main thread. */
+/* Keys and certificates of an instance. Loaded by the main thread, at the start and by each reload.
+ */
 #include "identity.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/config.h"
 #include "wire/certificate.h"
@@ -29,6 +33,7 @@ static int load_certificate(struct identity *identity, const struct config *conf
     }
     rsa_key_free(key);
     snprintf(identity->name, sizeof identity->name, "%s", facts.common_name);
+    identity->serial = facts.serial;
     /* Values lose the white space around them; a PEM file ends with its line. */
     if (asprintf(&identity->certificate, "%s\n", pem) < 0) {
         identity->certificate = NULL;
@@ -50,6 +55,16 @@ static int load_authority(struct identity *identity, const struct config *config
     return identity->authority_pem == NULL ? error_set(error, -ENOMEM, "no memory") : 0;
 }
 
+/* The ciphers that we make for agents are signed with the key and carry the name. */
+static void take_fingerprint(struct identity *identity)
+{
+    unsigned char text[RSA_FINGERPRINT_BYTES + sizeof identity->name];
+    static_assert(RSA_FINGERPRINT_BYTES == SHA256_DIGEST_LENGTH, "a fingerprint is a SHA-256");
+    memcpy(text, rsa_key_fingerprint(identity->key), RSA_FINGERPRINT_BYTES);
+    memcpy(text + RSA_FINGERPRINT_BYTES, identity->name, sizeof identity->name);
+    SHA256(text, sizeof text, identity->fingerprint);
+}
+
 int identity_load(struct identity *identity, const struct config *config, struct rsa_meter *meter,
                   struct error *error)
 {
@@ -66,6 +81,9 @@ int identity_load(struct identity *identity, const struct config *config, struct
     }
     if (result == 0) {
         result = load_authority(identity, config, meter, error);
+    }
+    if (result == 0) {
+        take_fingerprint(identity);
     }
     if (result < 0) {
         identity_done(identity);

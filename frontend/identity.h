@@ -17,6 +17,9 @@ struct identity {
     char *certificate;         /* PEM, owned: /server.pem */
     char *authority_pem;       /* owned; NULL with `authority` */
     char name[64];             /* the certificate's common name: our source on the wire */
+    uint64_t serial;           /* the certificate's */
+    /* Of key and name: what agents take for one server, whatever certificate says so. */
+    uint8_t fingerprint[RSA_FINGERPRINT_BYTES];
 };
 
 /* Read keys and certificates from the configuration. `meter` is borrowed for good. 0, -EINVAL or

@@ -16,13 +16,14 @@ struct monitor {
     struct MHD_Daemon *daemon;
 };
 
-static enum MHD_Result answer_metrics(struct frontend *frontend, struct MHD_Connection *connection)
+static enum MHD_Result answer_metrics(struct frontend *frontend, const struct terms *terms,
+                                      struct MHD_Connection *connection)
 {
     struct buffer page;
     buffer_init(&page, PAGE_MAX);
     if (metrics_write(stats_metrics(frontend->stats), &page) < 0) {
         buffer_done(&page);
-        return replies_refuse(frontend->replies, connection, REASON_NO_MEMORY, true);
+        return replies_refuse(terms->replies, connection, REASON_NO_MEMORY, true);
     }
     return reply_text(connection, "text/plain; version=0.0.4", page.data, page.end);
 }
@@ -43,14 +44,17 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         return MHD_YES;
     }
     bool is_get = strcmp(method, MHD_HTTP_METHOD_GET) == 0;
+    struct terms *terms = frontend_terms(monitor->frontend);
+    enum MHD_Result result;
     if (is_get && strcmp(path, "/metrics") == 0) {
-        return answer_metrics(monitor->frontend, connection);
+        result = answer_metrics(monitor->frontend, terms, connection);
+    } else if (is_get && strcmp(path, "/healthz") == 0) {
+        result = replies_health(terms->replies, connection, frontend_is_well(monitor->frontend));
+    } else {
+        result = replies_refuse(terms->replies, connection, REASON_NOT_FOUND, true);
     }
-    if (is_get && strcmp(path, "/healthz") == 0) {
-        return replies_health(monitor->frontend->replies, connection,
-                              frontend_is_well(monitor->frontend));
-    }
-    return replies_refuse(monitor->frontend->replies, connection, REASON_NOT_FOUND, true);
+    terms_unref(terms);
+    return result;
 }
 /* NOLINTEND(readability-non-const-parameter) */
 

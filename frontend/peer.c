@@ -40,9 +40,20 @@ static bool connection_address(struct MHD_Connection *connection, struct address
     return true;
 }
 
-/* Take the last element off *list; false when it is used up. */
-static bool take_last(struct str *list, struct str *element)
+/* What stands in X-Forwarded-For, from its end: several fields of the name are one list. */
+struct hops {
+    const struct head *head;
+    unsigned fields; /* that were not begun */
+    struct str list; /* the rest of the one that was */
+};
+
+/* False when all are used up. */
+static bool take_last(struct hops *hops, struct str *element)
 {
+    struct str *list = &hops->list;
+    while (list->len == 0 && hops->fields > 0) {
+        *list = hops->head->forwarded_for[--hops->fields];
+    }
     if (list->len == 0) {
         return false;
     }
@@ -55,16 +66,17 @@ static bool take_last(struct str *list, struct str *element)
     return true;
 }
 
-void peer_name(struct MHD_Connection *connection, struct str forwarded_for,
+void peer_name(struct MHD_Connection *connection, const struct head *head,
                const struct network *trusted, size_t trusted_count, char out[ADDRESS_TEXT_SIZE])
 {
     struct address address;
     struct str element;
+    struct hops hops = {.head = head, .fields = head->forwarded_count};
     out[0] = '\0';
     if (!connection_address(connection, &address)) {
         return;
     }
-    while (is_trusted(&address, trusted, trusted_count) && take_last(&forwarded_for, &element)) {
+    while (is_trusted(&address, trusted, trusted_count) && take_last(&hops, &element)) {
         struct address named;
         if (address_from_host(element, 0, &named, NULL) < 0 || address_is_unix(&named)) {
             break; /* not an address: what stands further left is worth no more */

@@ -7,7 +7,7 @@
  *
  * Any step may end in REFUSED. 200 is queued only after the committer said that the messages are on
  * the disk. */
-#include "poll.h"
+#include "poll_internal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,13 +15,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "account.h"
 #include "agent_cache.h"
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "enroller.h"
 #include "handout.h"
+#include "health.h"
 #include "intake.h"
+#include "pace.h"
 #include "peer.h"
 #include "session_cache.h"
 #include "store/committer.h"
@@ -29,49 +32,11 @@
 #include "wire/tools.h"
 #include "work_pool.h"
 
-#define POLL_STATES(X) X(BODY) X(OPEN) X(WORK) X(MESSAGES) X(STORE) X(ANSWER) X(REFUSED) X(DONE)
-
-enum poll_state {
-#define POLL_STATE(name) POLL_##name,
-    POLL_STATES(POLL_STATE)
-#undef POLL_STATE
-};
-
 enum {
-    POLL_MAGIC = 0x706f6c6c,
     ARENA_BLOCK = 4096,
     ARENA_MAX = 256 << 20, /* leased requests and the index of messages */
     ANSWER_MAX = 256 << 20,
-};
-
-struct poll {
-    uint32_t magic;
-    enum poll_state state;
-    enum reason reason; /* of REFUSED */
-    struct frontend *frontend;
-    struct MHD_Connection *connection;
-    struct buffer body;
-    bool is_sending;     /* counted in frontend->sending */
-    uint64_t body_bytes; /* as announced */
-    usec_t began;
-    usec_t step_began;
-    char peer[ADDRESS_TEXT_SIZE];
-
-    struct packet packet;
-    struct session session;
-    bool has_session;
-    struct sealing sealing;
-    bool has_sealing;
-    struct client_id source;
-    struct store_agent_id id;
-    struct agent *agent; /* a reference, NULL until it is known */
-    struct bundle bundle;
-    struct arena arena;
-    struct intake intake;
-    struct store_bundle stored;
-    struct committer_job commit;
-    struct work_job work;
-    unsigned handed_out;
+    SMALL = 64 * 1024, /* bodies and bundles up to this size are not counted */
 };
 
 /* ---- Threads ---- */
@@ -109,8 +74,8 @@ static struct wire_tools *own_tools(void)
 
 /* ---- Life ---- */
 
-struct poll *poll_new(struct frontend *frontend, struct MHD_Connection *connection,
-                      const struct head *head)
+struct poll *poll_new(struct frontend *frontend, struct terms *terms,
+                      struct MHD_Connection *connection, const struct head *head)
 {
     struct poll *poll = calloc(1, sizeof *poll);
     if (poll == NULL) {
@@ -118,28 +83,26 @@ struct poll *poll_new(struct frontend *frontend, struct MHD_Connection *connecti
     }
     poll->magic = POLL_MAGIC;
     poll->frontend = frontend;
+    poll->terms = terms_ref(terms);
     poll->connection = connection;
-    poll->body_bytes = head->length;
-    poll->began = clock_monotonic(frontend->clock);
+    account_begin(&poll->account, frontend->clock);
     buffer_init(&poll->body, head->length);
-    bundle_init(&poll->bundle, &frontend->packet_limits);
+    bundle_init(&poll->bundle, &poll->terms->packet_limits);
     arena_init(&poll->arena, ARENA_BLOCK, ARENA_MAX);
-    peer_name(connection, head->forwarded_for, frontend->trusted, frontend->trusted_count,
-              poll->peer);
+    peer_name(connection, head, poll->terms->trusted, poll->terms->trusted_count, poll->peer);
     atomic_fetch_add(&frontend->in_flight, 1);
     atomic_fetch_add(&frontend->sending, 1);
     poll->is_sending = true;
     stats_add(frontend->stats, STAT_ACTIVE, 1);
+    stats_add(frontend->stats, STAT_REQUESTS, 1);
     return poll;
 }
 
 static void log_poll(const struct poll *poll)
 {
-    log_info("poll", LOG_TEXT("agent", poll->agent == NULL ? "-" : poll->source.text),
-             LOG_TEXT("peer", poll->peer), LOG_UINT("status", reason_status(poll->reason)),
-             LOG_TEXT("reason", reason_code(poll->reason)), LOG_UINT("bytes", poll->body_bytes),
-             LOG_UINT("messages", poll->bundle.count), LOG_UINT("requests", poll->handed_out),
-             LOG_INT("duration_us", clock_monotonic(poll->frontend->clock) - poll->began));
+    bool is_proven = poll->has_session && poll->agent != NULL;
+    account_log(&poll->account, is_proven ? poll->source.text : NULL,
+                is_proven ? NULL : poll->source.text, poll->peer, poll->reason);
 }
 
 static void end_sending(struct poll *poll)
@@ -154,10 +117,10 @@ void poll_free(struct poll *poll)
 {
     struct frontend *frontend = poll->frontend;
     end_sending(poll);
-    if (frontend->is_verbose) {
+    if (poll->terms->is_verbose) {
         log_poll(poll);
     }
-    stats_time(frontend->stats, STAT_TOTAL_SECONDS, clock_monotonic(frontend->clock) - poll->began);
+    account_count(&poll->account, frontend->stats);
     stats_subtract(frontend->stats, STAT_ACTIVE, 1);
     agent_unref(poll->agent);
     session_wipe(&poll->session);
@@ -165,6 +128,8 @@ void poll_free(struct poll *poll)
     bundle_done(&poll->bundle);
     arena_done(&poll->arena);
     buffer_done(&poll->body);
+    budget_give(&frontend->body_memory, &poll->memory);
+    terms_unref(poll->terms);
     poll->magic = 0;
     free(poll);
     atomic_fetch_sub(&frontend->in_flight, 1);
@@ -172,55 +137,74 @@ void poll_free(struct poll *poll)
 
 /* ---- Moving on ---- */
 
-static void refuse(struct poll *poll, enum reason reason)
+void poll_refuse(struct poll *poll, enum reason reason)
 {
     poll->reason = reason;
     poll->state = POLL_REFUSED;
 }
 
+/* What the poll holds grows; false, and it is refused, when others hold too much. */
+static bool may_hold(struct poll *poll, uint64_t bytes)
+{
+    if (bytes <= SMALL || budget_take(&poll->frontend->body_memory, &poll->memory, bytes)) {
+        return true;
+    }
+    poll_refuse(poll, REASON_BUSY_MEMORY);
+    return false;
+}
+
 static void refuse_wire(struct poll *poll, enum wire_reason reason)
 {
-    refuse(poll, reason_of_wire(reason));
-}
-
-static void begin_step(struct poll *poll)
-{
-    poll->step_began = clock_monotonic(poll->frontend->clock);
-}
-
-static void end_step(struct poll *poll, enum stats_item stat)
-{
-    stats_time(poll->frontend->stats, stat,
-               clock_monotonic(poll->frontend->clock) - poll->step_began);
+    poll_refuse(poll, reason_of_wire(reason));
 }
 
 /* The poll is another thread's from the moment its connection is resumed. */
-static void resume(struct poll *poll)
+void poll_resume(struct poll *poll)
 {
     MHD_resume_connection(poll->connection);
 }
 
 /* ---- OPEN: what costs no RSA ---- */
 
-static bool set_source(struct poll *poll, const struct session *session)
+bool poll_set_source(struct poll *poll, const struct session *session)
 {
     return client_id_parse(str_from(session->source), &poll->source) == 0 &&
            store_agent_id_parse(str_from(session->source), &poll->id) == 0;
 }
 
+/* Looking is what makes the store tell the agent cache of changes, so it comes before the cache is
+ * believed: an instance that nobody polled for long would let in whom another process forgot. */
+bool poll_look_for_news(struct poll *poll)
+{
+    if (!poll->has_looked) {
+        poll->may_have_queued = store_may_have_queued(poll->frontend->store, poll->id);
+        poll->has_looked = true;
+    }
+    return poll->may_have_queued;
+}
+
+void poll_get_agent(struct poll *poll)
+{
+    poll->agent = agent_cache_get(poll->frontend->agents, poll->id);
+    if (poll->agent != NULL) {
+        stats_add(poll->frontend->stats, STAT_AGENT_HITS, 1);
+    }
+}
+
 /* The agent is cached, enrolled, and the session is of its present key. */
 static bool has_live_agent(struct poll *poll)
 {
+    (void)poll_look_for_news(poll);
     agent_unref(poll->agent);
-    poll->agent = agent_cache_get(poll->frontend->agents, poll->id);
+    poll_get_agent(poll);
     return poll->agent != NULL && agent_is_enrolled(poll->agent) &&
            session_is_of(&poll->session, poll->agent->key);
 }
 
-static void find_sealing(struct poll *poll)
+void poll_find_sealing(struct poll *poll)
 {
     poll->has_sealing =
-        sealing_cache_find(poll->frontend->sessions, rsa_key_fingerprint(poll->agent->key),
+        sealing_cache_find(poll->terms->sessions, rsa_key_fingerprint(poll->agent->key),
                            clock_wall(poll->frontend->clock), &poll->sealing);
 }
 
@@ -234,14 +218,13 @@ static uint32_t query_api(const struct poll *poll)
     return packet_api_from_query(str_from(query));
 }
 
-static void open_packet(struct poll *poll)
+static void read_packet(struct poll *poll)
 {
     struct frontend *frontend = poll->frontend;
     struct wire_tools *tools = own_tools();
     enum wire_reason reason = WIRE_NO_REASON;
-    stats_add(frontend->stats, STAT_IN_BYTES, buffer_size(&poll->body));
     if (tools == NULL) {
-        refuse(poll, REASON_NO_MEMORY);
+        poll_refuse(poll, REASON_NO_MEMORY);
         return;
     }
     if (packet_parse(tools, buffer_view(&poll->body), query_api(poll), &poll->packet, &reason) <
@@ -251,8 +234,8 @@ static void open_packet(struct poll *poll)
         return;
     }
     poll->state = POLL_WORK;
-    if (!session_cache_find(frontend->sessions, poll->packet.digest, &poll->session) ||
-        !set_source(poll, &poll->session)) {
+    if (!session_cache_find(poll->terms->sessions, poll->packet.digest, &poll->session) ||
+        !poll_set_source(poll, &poll->session)) {
         return;
     }
     if (packet_match(tools, &poll->packet, &poll->session, &reason) < 0) {
@@ -262,165 +245,16 @@ static void open_packet(struct poll *poll)
     }
     poll->has_session = true;
     if (has_live_agent(poll)) {
-        find_sealing(poll);
+        poll_find_sealing(poll);
         poll->state = poll->has_sealing ? POLL_MESSAGES : POLL_WORK;
     }
 }
 
-/* ---- WORK: RSA, and reading agents ---- */
-
-/* The store is not asked for changes while nobody enrolled polls, so what the cache says of an
- * agent that waits for its approval may be old. */
-static void distrust_pending(struct poll *poll)
+static void open_packet(struct poll *poll)
 {
-    if (poll->agent != NULL && !agent_is_enrolled(poll->agent)) {
-        agent_cache_invalidate(poll->frontend->agents, poll->id);
-        agent_unref(poll->agent);
-        poll->agent = NULL;
-    }
-}
-
-/* Whose cipher that is and whether it is good, for one private operation and one public one. */
-static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
-{
-    struct frontend *frontend = poll->frontend;
-    struct claim claim;
-    enum store_agent_state state = STORE_ENROLLED;
-    enum wire_reason reason = WIRE_NO_REASON;
-    enum reason result = REASON_NONE;
-    int code = packet_unwrap(tools, &poll->packet, frontend->identity.key, PACKET_FROM_AGENT,
-                             &claim, &reason);
-    if (code < 0) {
-        return reason_of_wire(reason);
-    }
-    if (!set_source(poll, &claim.session)) {
-        result = reason_of_wire(WIRE_REASON_SOURCE_MALFORMED);
-        goto out;
-    }
-    agent_unref(poll->agent);
-    poll->agent = agent_cache_get(frontend->agents, poll->id);
-    distrust_pending(poll);
-    code =
-        poll->agent != NULL ? 0 : agent_cache_load(frontend->agents, poll->id, &poll->agent, NULL);
-    bool is_known = code == 0 && poll->agent->state != STORE_FORGOTTEN;
-    if (code < 0 && code != -ENODATA) {
-        result = REASON_STORE;
-    } else if (is_known) {
-        result = claim_verify(&claim, poll->agent->key, &poll->session, &reason) < 0
-                     ? reason_of_wire(reason)
-                     : REASON_NONE;
-    } else {
-        agent_unref(poll->agent);
-        poll->agent = NULL;
-        result = enroller_try(frontend, tools, &poll->packet, &claim, &poll->session, &state);
-    }
-    poll->has_session = result == REASON_NONE;
-out:
-    claim_wipe(&claim);
-    return result;
-}
-
-/* The agent as the store has it now; for one that was just enrolled, or is not cached. */
-static enum reason load_agent(struct poll *poll)
-{
-    if (poll->agent != NULL) {
-        return REASON_NONE;
-    }
-    int code = agent_cache_load(poll->frontend->agents, poll->id, &poll->agent, NULL);
-    if (code == -ENODATA) {
-        return reason_of_wire(WIRE_REASON_SOURCE_UNKNOWN);
-    }
-    return code < 0 ? REASON_STORE : REASON_NONE;
-}
-
-static enum reason make_sealing(struct poll *poll, struct wire_tools *tools)
-{
-    struct frontend *frontend = poll->frontend;
-    enum wire_reason reason = WIRE_NO_REASON;
-    find_sealing(poll);
-    stats_add(frontend->stats, poll->has_sealing ? STAT_SEALING_HITS : STAT_SEALING_MISSES, 1);
-    if (poll->has_sealing) {
-        return REASON_NONE;
-    }
-    if (sealing_make(tools, frontend->identity.key, poll->agent->key,
-                     str_from(frontend->identity.name), clock_wall(frontend->clock), &poll->sealing,
-                     &reason) < 0) {
-        return reason_of_wire(reason);
-    }
-    poll->has_sealing = true;
-    sealing_cache_put(frontend->sessions, &poll->sealing);
-    return REASON_NONE;
-}
-
-static enum reason prepare(struct poll *poll, struct wire_tools *tools)
-{
-    struct frontend *frontend = poll->frontend;
-    enum reason reason = REASON_NONE;
-    distrust_pending(poll);
-    stats_cipher(frontend->stats, poll->has_session);
-    if (poll->has_session) {
-        reason = load_agent(poll);
-        /* The agent's key changed since the session was made: what it says counts for nothing. */
-        if (reason == REASON_NONE && poll->agent->key != NULL &&
-            !session_is_of(&poll->session, poll->agent->key)) {
-            session_cache_drop(frontend->sessions, poll->packet.digest);
-            agent_unref(poll->agent);
-            poll->agent = NULL;
-            poll->has_session = false;
-        }
-    }
-    if (reason == REASON_NONE && !poll->has_session) {
-        reason = unwrap(poll, tools);
-    }
-    if (reason == REASON_NONE) {
-        reason = load_agent(poll);
-    }
-    if (reason == REASON_NONE && !agent_is_enrolled(poll->agent)) {
-        reason = reason_of_wire(WIRE_REASON_SOURCE_UNKNOWN);
-    }
-    if (reason == REASON_NONE) {
-        session_cache_put(frontend->sessions, &poll->session);
-        reason = make_sealing(poll, tools);
-    }
-    return reason;
-}
-
-static void count_refusal(struct poll *poll)
-{
-    struct stats *stats = poll->frontend->stats;
-    unsigned status = reason_status(poll->reason);
-    if (status == MHD_HTTP_NOT_ACCEPTABLE) {
-        stats_add(stats, STAT_CLIENT_UNKNOWN, 1);
-    } else if (poll->reason > REASON_WIRE && status < 500) {
-        stats_add(stats, STAT_DECRYPTION_ERROR, 1);
-    }
-}
-
-static void run_work(struct work_job *job, struct wire_tools *tools)
-{
-    struct poll *poll = CONTAINER_OF(job, struct poll, work);
-    CHECK(poll->magic == POLL_MAGIC);
-    enum reason reason = tools == NULL ? REASON_STOPPING : prepare(poll, tools);
-    end_step(poll, STAT_RSA_SECONDS);
-    if (reason == REASON_NONE) {
-        poll->state = POLL_MESSAGES;
-    } else {
-        refuse(poll, reason);
-        count_refusal(poll);
-    }
-    resume(poll);
-}
-
-static void submit_work(struct poll *poll)
-{
-    begin_step(poll);
-    poll->work = (struct work_job){.run = run_work};
-    MHD_suspend_connection(poll->connection);
-    int code = work_pool_submit(poll->frontend->pool, &poll->work);
-    if (code < 0) {
-        refuse(poll, code == -ESHUTDOWN ? REASON_STOPPING : REASON_BUSY_CRYPTO);
-        resume(poll);
-    }
+    account_begin_step(&poll->account);
+    read_packet(poll);
+    account_end_step(&poll->account, PHASE_PARSE);
 }
 
 /* ---- MESSAGES: what the agent said, and what it may get ---- */
@@ -429,7 +263,7 @@ static void run_stored(struct committer_job *job, int result)
 {
     struct poll *poll = CONTAINER_OF(job, struct poll, commit);
     CHECK(poll->magic == POLL_MAGIC);
-    end_step(poll, STAT_STORE_SECONDS);
+    account_end_step(&poll->account, PHASE_STORE);
     if (result == 0) {
         poll->state = POLL_ANSWER;
     } else if (result == -ENODATA || result == -EPERM) {
@@ -437,36 +271,37 @@ static void run_stored(struct committer_job *job, int result)
         agent_cache_invalidate(poll->frontend->agents, poll->id);
         refuse_wire(poll, WIRE_REASON_SOURCE_UNKNOWN);
     } else {
-        refuse(poll, REASON_STORE);
+        health_note(poll->frontend->health, result);
+        poll_refuse(poll, REASON_STORE);
     }
-    resume(poll);
+    poll_resume(poll);
 }
 
 static void submit_commit(struct poll *poll, size_t limit)
 {
     struct frontend *frontend = poll->frontend;
-    begin_step(poll);
+    account_begin_step(&poll->account);
     poll->stored.responses = poll->intake.responses;
     poll->stored.response_count = poll->intake.response_count;
     poll->stored.messages = poll->intake.messages;
     poll->stored.message_count = poll->intake.message_count;
     poll->commit = (struct committer_job){
         .commit = {.bundle = &poll->stored,
-                   .lease = {limit, frontend->lease_time, frontend->max_deliveries},
+                   .lease = {limit, poll->terms->lease_time, poll->terms->max_deliveries},
                    .arena = &poll->arena},
         .done = run_stored,
     };
     MHD_suspend_connection(poll->connection);
     int code = committer_submit(frontend->committer, &poll->commit);
     if (code < 0) {
-        refuse(poll, code == -ESHUTDOWN ? REASON_STOPPING : REASON_BUSY_STORE);
-        resume(poll);
+        poll_refuse(poll, code == -ESHUTDOWN ? REASON_STOPPING : REASON_BUSY_STORE);
+        poll_resume(poll);
     }
 }
 
 static size_t lease_limit(const struct poll *poll)
 {
-    unsigned most = poll->frontend->max_queue_size;
+    unsigned most = poll->terms->max_queue_size;
     uint32_t waiting = poll->packet.envelope.queue_size;
     return waiting < most ? most - waiting : 0;
 }
@@ -478,9 +313,10 @@ static void judge(struct poll *poll, struct replay_verdict *verdict)
     *verdict = replay_judge(poll->bundle.has_timestamp, poll->bundle.timestamp,
                             agent_clock(poll->agent), clock_wall(frontend->clock));
     if (verdict->is_fresh) {
-        stats_add(frontend->stats, STAT_AUTHENTICATED, poll->bundle.count);
+        stats_add(frontend->stats, STAT_AUTHENTICATED, 1);
+        stats_add(frontend->stats, STAT_MESSAGES_RECEIVED, poll->bundle.count);
     } else {
-        stats_add(frontend->stats, STAT_DESYNCHRONIZED, poll->bundle.count);
+        stats_add(frontend->stats, STAT_UNAUTHENTICATED, 1);
     }
     if (verdict->stores_clock) {
         agent_advance_clock(poll->agent, verdict->clock);
@@ -492,35 +328,50 @@ static void judge(struct poll *poll, struct replay_verdict *verdict)
     }
 }
 
-/* True when the poll was handed to the committer: then it must not be touched any more. */
-static bool take_messages(struct poll *poll)
+/* Decrypt, unpack, judge and sort what the agent said. False: refused. */
+static bool read_messages(struct poll *poll, struct replay_verdict *verdict)
 {
     struct frontend *frontend = poll->frontend;
     struct wire_tools *tools = own_tools();
-    struct replay_verdict verdict;
     enum wire_reason reason = WIRE_NO_REASON;
-    begin_step(poll);
     if (tools == NULL) {
-        refuse(poll, REASON_NO_MEMORY);
+        poll_refuse(poll, REASON_NO_MEMORY);
         return false;
     }
-    if (packet_open(tools, &poll->packet, &poll->session, &frontend->packet_limits, &poll->bundle,
-                    &reason) < 0) {
+    if (packet_open(tools, &poll->packet, &poll->session, &poll->terms->packet_limits,
+                    &poll->bundle, &reason) < 0) {
         stats_add(frontend->stats, STAT_DECODING_ERROR, 1);
         refuse_wire(poll, reason);
         return false;
     }
+    poll->account.messages = poll->bundle.count;
+    if (!may_hold(poll, buffer_size(&poll->body) + poll->bundle.list.len)) {
+        return false;
+    }
     poll->stored = (struct store_bundle){.agent = poll->id};
-    judge(poll, &verdict);
-    if (verdict.is_fresh &&
+    judge(poll, verdict);
+    if (verdict->is_fresh &&
         intake_sort(&poll->bundle, &poll->source, &poll->arena, &poll->intake) < 0) {
-        refuse(poll, REASON_NO_MEMORY);
+        poll_refuse(poll, REASON_NO_MEMORY);
         return false;
     }
     stats_add(frontend->stats, STAT_MESSAGES_DROPPED, poll->intake.dropped);
-    end_step(poll, STAT_PARSE_SECONDS);
+    return true;
+}
+
+/* True when the poll was handed to the committer: then it must not be touched any more. */
+static bool take_messages(struct poll *poll)
+{
+    struct frontend *frontend = poll->frontend;
+    struct replay_verdict verdict;
+    account_begin_step(&poll->account);
+    bool is_fine = read_messages(poll, &verdict);
+    account_end_step(&poll->account, PHASE_PARSE);
+    if (!is_fine) {
+        return false;
+    }
     size_t limit = verdict.is_fresh ? lease_limit(poll) : 0;
-    bool may_lease = limit > 0 && store_may_have_queued(frontend->store, poll->id);
+    bool may_lease = limit > 0 && poll_look_for_news(poll);
     bool has_messages = poll->intake.response_count + poll->intake.message_count > 0;
     if (has_messages || may_lease) {
         poll->state = POLL_STORE;
@@ -537,6 +388,16 @@ static bool take_messages(struct poll *poll)
 }
 
 /* ---- ANSWER ---- */
+
+static enum MHD_Result answer_refusal(struct poll *poll)
+{
+    struct frontend *frontend = poll->frontend;
+    stats_refusal(frontend->stats, poll->reason);
+    poll->account.bytes_out = reason_body(poll->reason).len;
+    poll->state = POLL_DONE;
+    pace_enter(poll->connection, PACE_ANSWER);
+    return replies_refuse(poll->terms->replies, poll->connection, poll->reason, false);
+}
 
 static enum MHD_Result answer(struct poll *poll)
 {
@@ -555,24 +416,16 @@ static enum MHD_Result answer(struct poll *poll)
     int count = tools == NULL ? -ENOMEM : handout_write(tools, &poll->sealing, &handout, &out);
     if (count < 0) {
         buffer_done(&out);
-        refuse(poll, count == -ENOMEM ? REASON_NO_MEMORY : REASON_INTERNAL);
-        stats_refusal(frontend->stats, poll->reason);
-        return replies_refuse(frontend->replies, poll->connection, poll->reason, false);
+        poll_refuse(poll, count == -ENOMEM ? REASON_NO_MEMORY : REASON_INTERNAL);
+        return answer_refusal(poll);
     }
-    poll->handed_out = (unsigned)count;
+    poll->account.requests = (unsigned)count;
+    poll->account.bytes_out = buffer_size(&out);
     poll->state = POLL_DONE;
+    pace_enter(poll->connection, PACE_ANSWER);
     stats_add(frontend->stats, STAT_MESSAGES_SENT, (uint64_t)count);
-    stats_add(frontend->stats, STAT_OUT_BYTES, buffer_size(&out));
     CHECK(out.start == 0);
     return reply_packet(poll->connection, out.data, out.end); /* takes the bytes */
-}
-
-static enum MHD_Result answer_refusal(struct poll *poll)
-{
-    struct frontend *frontend = poll->frontend;
-    stats_refusal(frontend->stats, poll->reason);
-    poll->state = POLL_DONE;
-    return replies_refuse(frontend->replies, poll->connection, poll->reason, false);
 }
 
 /* ---- The machine ---- */
@@ -587,11 +440,11 @@ static enum MHD_Result advance(struct poll *poll)
         case POLL_OPEN:
             open_packet(poll);
             if (poll->state == POLL_WORK) {
-                submit_work(poll);
+                poll_submit_work(poll);
                 return MHD_YES;
             }
             if (poll->state == POLL_MESSAGES) {
-                stats_cipher(poll->frontend->stats, true);
+                stats_add(poll->frontend->stats, STAT_SESSION_HITS, 1);
                 stats_add(poll->frontend->stats, STAT_SEALING_HITS, 1);
             }
             break;
@@ -613,17 +466,35 @@ static enum MHD_Result advance(struct poll *poll)
     }
 }
 
+/* The buffer's maximum is the announced length; libmicrohttpd never hands out more. Once refused,
+ * the rest is read and dropped, since libmicrohttpd takes no answer before its end, and what was
+ * kept is given up at once: else all of many would be refused for each other's sake. */
+static void take_body(struct poll *poll, struct str bytes)
+{
+    if (poll->state == POLL_BODY && may_hold(poll, buffer_size(&poll->body) + bytes.len) &&
+        buffer_append(&poll->body, bytes) < 0) {
+        poll_refuse(poll, REASON_NO_MEMORY);
+    }
+    if (poll->state == POLL_REFUSED) {
+        buffer_done(&poll->body);
+        budget_give(&poll->frontend->body_memory, &poll->memory);
+    }
+}
+
 enum MHD_Result poll_continue(struct poll *poll, const char *data, size_t *size)
 {
     CHECK(poll->magic == POLL_MAGIC);
     if (*size == 0) {
-        end_sending(poll);
+        if (poll->is_sending) {
+            if (!pace_enter(poll->connection, PACE_WORK)) {
+                return MHD_NO; /* its last bytes came too late */
+            }
+            end_sending(poll);
+            account_receive(&poll->account, buffer_size(&poll->body));
+        }
         return advance(poll);
     }
-    /* The buffer's maximum is the announced length; libmicrohttpd never hands out more. */
-    if (poll->state == POLL_BODY && buffer_append(&poll->body, str_make(data, *size)) < 0) {
-        refuse(poll, REASON_NO_MEMORY);
-    }
+    take_body(poll, str_make(data, *size));
     *size = 0;
     return MHD_YES;
 }

@@ -13,9 +13,9 @@
 
 struct poll;
 
-/* A poll whose head was accepted. NULL without memory. */
-struct poll *poll_new(struct frontend *frontend, struct MHD_Connection *connection,
-                      const struct head *head);
+/* A poll whose head was accepted, to be answered under `terms`. NULL without memory. */
+struct poll *poll_new(struct frontend *frontend, struct terms *terms,
+                      struct MHD_Connection *connection, const struct head *head);
 void poll_free(struct poll *poll);
 
 /* What libmicrohttpd's access handler got for this connection: bytes of the body (`*size` of them,

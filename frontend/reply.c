@@ -43,6 +43,12 @@ const char *reason_sentence(enum reason reason)
                               : rows[reason].sentence;
 }
 
+struct str reason_body(enum reason reason)
+{
+    return reason_status(reason) == MHD_HTTP_NOT_ACCEPTABLE ? STR("Enrollment required")
+                                                            : str_from(reason_sentence(reason));
+}
+
 /* For each reason one answer that closes and some that do not: 503 come with different Retry-After,
  * from which one is drawn. */
 enum { SPREAD = 8 };
@@ -76,10 +82,7 @@ static bool add(struct MHD_Response *response, const char *name, const char *val
 static struct MHD_Response *make_refusal(enum reason reason, usec_t retry_after, unsigned step,
                                          bool closes)
 {
-    struct str body = reason_status(reason) == MHD_HTTP_NOT_ACCEPTABLE
-                          ? STR("Enrollment required")
-                          : str_from(reason_sentence(reason));
-    struct MHD_Response *response = make(body, "text/plain");
+    struct MHD_Response *response = make(reason_body(reason), "text/plain");
     bool is_fine = add(response, "X-Portico-Reason", reason_code(reason));
     if (reason_status(reason) == MHD_HTTP_SERVICE_UNAVAILABLE) {
         char text[32];

@@ -30,6 +30,8 @@ static inline enum reason reason_of_wire(enum wire_reason reason)
 unsigned reason_status(enum reason reason);
 const char *reason_code(enum reason reason);
 const char *reason_sentence(enum reason reason);
+/* What the answer says. */
+struct str reason_body(enum reason reason);
 
 struct replies;
 

@@ -3,6 +3,7 @@
 #include "session_cache.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,7 @@ static const size_t table_words[TABLE_COUNT] = {SESSION_WORDS, SMALL_SEALING_WOR
                                                 LARGE_SEALING_WORDS};
 
 struct session_cache {
+    atomic_uint references;
     struct session_file file;
     struct slot_secret secret;
     struct slot_table tables[TABLE_COUNT];
@@ -116,15 +118,22 @@ int session_cache_open(const char *path, size_t bytes, const uint8_t *identity,
         free(cache);
         return r;
     }
+    cache->references = 1;
     slot_secret_expand(&cache->secret, cache->file.seed);
     place_tables(cache, sets);
     *out = cache;
     return 0;
 }
 
+struct session_cache *session_cache_ref(struct session_cache *cache)
+{
+    atomic_fetch_add_explicit(&cache->references, 1, memory_order_relaxed);
+    return cache;
+}
+
 void session_cache_close(struct session_cache *cache)
 {
-    if (cache != NULL) {
+    if (cache != NULL && atomic_fetch_sub(&cache->references, 1) == 1) {
         session_file_close(&cache->file);
         explicit_bzero(cache, sizeof *cache);
         free(cache);

@@ -37,7 +37,10 @@ enum { SESSION_CACHE_BYTES_MIN = 64 * 1024 };
 MUST_CHECK int session_cache_open(const char *path, size_t bytes, const uint8_t *identity,
                                   struct session_cache **cache, struct error *error);
 
-/* Nobody may be using it any more. The file stays. */
+/* Another reference, to be closed as well. */
+struct session_cache *session_cache_ref(struct session_cache *cache);
+
+/* The last one to close it: nobody may be using it any more. The file stays. NULL is fine. */
 void session_cache_close(struct session_cache *cache);
 
 /* Copied to *session, a secret to be wiped; untouched when false. Do compare its `peer` with the

@@ -7,10 +7,9 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "reply.h"
-#include "wire/rsa.h"
 
 enum stats_item {
-#define STAT(id, kind, name, help) STAT_##id,
+#define STAT(id, kind, name, label, value, help) STAT_##id,
 #include "stats.def"
 #undef STAT
     STAT_COUNT
@@ -21,8 +20,8 @@ enum route { ROUTE_CONTROL, ROUTE_CERTIFICATE, ROUTE_HEALTH, ROUTE_NONE, ROUTE_C
 struct metrics;
 struct stats;
 
-/* `meter` is borrowed: its operations are exported. NULL without memory. */
-struct stats *stats_new(const struct rsa_meter *meter);
+/* NULL without memory. */
+struct stats *stats_new(void);
 void stats_free(struct stats *stats);
 
 /* The registry, for what other modules export. */
@@ -31,8 +30,11 @@ struct metrics *stats_metrics(struct stats *stats);
 void stats_add(struct stats *stats, enum stats_item item, uint64_t n);
 void stats_subtract(struct stats *stats, enum stats_item item, uint64_t n);
 void stats_time(struct stats *stats, enum stats_item item, usec_t duration);
+void stats_size(struct stats *stats, enum stats_item item, uint64_t number);
 void stats_request(struct stats *stats, enum route route);
-void stats_cipher(struct stats *stats, bool is_hit);
 void stats_refusal(struct stats *stats, enum reason reason);
+
+/* What was counted so far, by all threads. Not for histograms. */
+int64_t stats_value(struct stats *stats, enum stats_item item);
 
 #endif

@@ -272,7 +272,13 @@ void check_store_health(struct check_report *report, const struct config *config
     const char *location = config_str(config, "Datastore.location");
     struct store *store = NULL;
     struct error error = {.line = 0};
-    int r = store_sqlite_open_existing(location, &clock_system, &store, &error);
+    const struct store_sqlite_settings settings = {
+        .directory = location,
+        .clock = &clock_system,
+        .must_exist = true,
+        .busy_timeout = config_usec(config, "Datastore.busy_timeout"),
+    };
+    int r = store_sqlite_open_with(&settings, &store, &error);
     check_store_modes(report, location);
     if (r == 0) {
         tell_statistics(report, store);

@@ -76,7 +76,13 @@ int operation_open_store(const struct operation *operation, struct store **store
 {
     struct error error = {.line = 0};
     const char *location = config_str(operation->config, "Datastore.location");
-    int r = store_sqlite_open_existing(location, &clock_system, store, &error);
+    const struct store_sqlite_settings settings = {
+        .directory = location,
+        .clock = &clock_system,
+        .must_exist = true,
+        .busy_timeout = config_usec(operation->config, "Datastore.busy_timeout"),
+    };
+    int r = store_sqlite_open_with(&settings, store, &error);
     if (r == -ENOENT || r == -ENOTDIR) {
         operation_fail(operation, "there is no store in %s", location);
         fputs("    hint: the first portico-frontend that starts makes it; if one runs, name its "

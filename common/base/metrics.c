@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,14 @@ static const usec_t bucket_bounds[METRIC_BUCKET_COUNT - 1] = {
     METRIC_BUCKETS(METRIC_BOUND)
 #undef METRIC_BOUND
 };
+
+static usec_t bound_of(enum metric_kind kind, uint32_t bucket)
+{
+    if (bucket == METRIC_BUCKET_COUNT - 1) {
+        return USEC_NEVER;
+    }
+    return kind == METRIC_SIZES ? (usec_t)1 << bucket : bucket_bounds[bucket];
+}
 
 struct metrics *metrics_new(size_t slots)
 {
@@ -93,16 +102,27 @@ static bool is_metric_name(struct str name)
     return name.len > 0;
 }
 
+static bool is_duration_name(struct str name)
+{
+    return str_ends_with(name, STR("_seconds")) || str_ends_with(name, STR("_latency")) ||
+           str_ends_with(name, STR("_time"));
+}
+
+static bool is_histogram(enum metric_kind kind)
+{
+    return kind == METRIC_HISTOGRAM || kind == METRIC_SIZES;
+}
+
 static void check_definition(enum metric_kind kind, struct str name, struct str labels)
 {
     struct str label;
     unsigned count = 0;
     CHECK(is_metric_name(name));
     CHECK((kind == METRIC_COUNTER) == str_ends_with(name, STR("_total")));
-    CHECK(kind != METRIC_HISTOGRAM || str_ends_with(name, STR("_seconds")));
+    CHECK(kind != METRIC_HISTOGRAM || is_duration_name(name));
     while (labels.len > 0 && str_split(&labels, ',', &label)) {
         CHECK(is_metric_name(label));
-        CHECK(kind != METRIC_HISTOGRAM || !str_equal(label, STR("le")));
+        CHECK(!is_histogram(kind) || !str_equal(label, STR("le")));
         CHECK(++count <= METRIC_LABELS_MAX);
     }
 }
@@ -141,16 +161,32 @@ int metrics_define(struct metrics *metrics, enum metric_kind kind, const char *n
         metrics, &(struct family){.kind = kind, .name = name, .help = help, .label_names = labels});
 }
 
+static int define_function(struct metrics *metrics, const struct family *wanted)
+{
+    int family = define(metrics, wanted);
+    return family < 0 ? family : 0;
+}
+
 int metrics_gauge_function(struct metrics *metrics, const char *name, const char *help,
                            double (*read)(void *context), void *context)
 {
-    int family = define(metrics, &(struct family){.kind = METRIC_GAUGE,
-                                                  .name = name,
-                                                  .help = help,
-                                                  .label_names = "",
-                                                  .read = read,
-                                                  .context = context});
-    return family < 0 ? family : 0;
+    return define_function(metrics, &(struct family){.kind = METRIC_GAUGE,
+                                                     .name = name,
+                                                     .help = help,
+                                                     .label_names = "",
+                                                     .read = read,
+                                                     .context = context});
+}
+
+int metrics_counter_function(struct metrics *metrics, const char *name, const char *help,
+                             double (*read)(void *context), void *context)
+{
+    return define_function(metrics, &(struct family){.kind = METRIC_COUNTER,
+                                                     .name = name,
+                                                     .help = help,
+                                                     .label_names = "",
+                                                     .read = read,
+                                                     .context = context});
 }
 
 /* Escapes as the text format asks: in label values also the quote. The format is UTF-8, and one
@@ -212,7 +248,7 @@ static struct series *find_series(const struct family *family, const char *label
 
 static size_t slots_of(enum metric_kind kind)
 {
-    return kind == METRIC_HISTOGRAM ? METRIC_HISTOGRAM_SLOTS : 1;
+    return is_histogram(kind) ? METRIC_HISTOGRAM_SLOTS : 1;
 }
 
 /* Takes `*labels` when it returns 0. */
@@ -296,6 +332,16 @@ void metrics_observe(struct metrics_shard *shard, struct metric histogram, usec_
     metrics_add(shard, (struct metric){histogram.slot + METRIC_BUCKET_COUNT}, (uint64_t)duration);
 }
 
+void metrics_observe_size(struct metrics_shard *shard, struct metric sizes, uint64_t number)
+{
+    unsigned bucket = 0;
+    while (bucket < METRIC_BUCKET_COUNT - 1 && number > (uint64_t)1 << bucket) {
+        bucket++;
+    }
+    metrics_add(shard, (struct metric){sizes.slot + bucket}, 1);
+    metrics_add(shard, (struct metric){sizes.slot + METRIC_BUCKET_COUNT}, number);
+}
+
 /* With the mutex held. */
 static uint64_t sum_slot(const struct metrics *metrics, uint32_t slot)
 {
@@ -327,7 +373,7 @@ uint64_t metrics_observed(struct metrics *metrics, struct metric histogram)
 
 static int write_head(const struct family *family, struct buffer *out)
 {
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    static const char *const kinds[] = {"counter", "gauge", "histogram", "histogram"};
     int result = buffer_printf(out, "# HELP %s ", family->name);
     if (result == 0) {
         result = append_escaped(out, str_from(family->help), false);
@@ -352,7 +398,6 @@ static int write_number(struct metrics *metrics, const struct family *family,
                                         : buffer_printf(out, "%llu\n", (unsigned long long)sum);
 }
 
-/* Seconds without rounding: microseconds are six decimals. */
 static int write_bucket(const struct family *family, const struct series *series, usec_t bound,
                         uint64_t count, struct buffer *out)
 {
@@ -361,8 +406,9 @@ static int write_bucket(const struct family *family, const struct series *series
         return buffer_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", family->name, series->labels,
                              comma, (unsigned long long)count);
     }
-    return buffer_printf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", family->name, series->labels,
-                         comma, (double)bound / 1e6, (unsigned long long)count);
+    double shown = family->kind == METRIC_SIZES ? (double)bound : (double)bound / 1e6;
+    return buffer_printf(out, "%s_bucket{%s%sle=\"%.7g\"} %llu\n", family->name, series->labels,
+                         comma, shown, (unsigned long long)count);
 }
 
 static int write_histogram(struct metrics *metrics, const struct family *family,
@@ -374,22 +420,27 @@ static int write_histogram(struct metrics *metrics, const struct family *family,
     uint64_t count = 0;
     int result = 0;
     for (uint32_t i = 0; i < METRIC_BUCKET_COUNT && result == 0; i++) {
-        usec_t bound = i < METRIC_BUCKET_COUNT - 1 ? bucket_bounds[i] : USEC_NEVER;
         count += sum_slot(metrics, series->slot + i);
-        result = write_bucket(family, series, bound, count, out);
+        result = write_bucket(family, series, bound_of(family->kind, i), count, out);
     }
     if (result < 0) {
         return result;
     }
     uint64_t sum = sum_slot(metrics, series->slot + METRIC_BUCKET_COUNT);
-    return buffer_printf(out, "%s_sum%s%s%s %llu.%06llu\n%s_count%s%s%s %llu\n", family->name, open,
-                         series->labels, close, (unsigned long long)(sum / 1000000),
-                         (unsigned long long)(sum % 1000000), family->name, open, series->labels,
-                         close, (unsigned long long)count);
+    char text[48];
+    if (family->kind == METRIC_SIZES) {
+        snprintf(text, sizeof text, "%llu", (unsigned long long)sum);
+    } else { /* seconds without rounding: microseconds are six decimals */
+        snprintf(text, sizeof text, "%llu.%06llu", (unsigned long long)(sum / 1000000),
+                 (unsigned long long)(sum % 1000000));
+    }
+    return buffer_printf(out, "%s_sum%s%s%s %s\n%s_count%s%s%s %llu\n", family->name, open,
+                         series->labels, close, text, family->name, open, series->labels, close,
+                         (unsigned long long)count);
 }
 
 /* printf() may give a NaN a sign, which Prometheus does not read. */
-static int write_read_gauge(const struct family *family, struct buffer *out)
+static int write_read(const struct family *family, struct buffer *out)
 {
     double value = family->read(family->context);
     if (isnan(value)) {
@@ -405,12 +456,12 @@ static int write_family(struct metrics *metrics, const struct family *family, st
     }
     int result = write_head(family, out);
     if (result == 0 && family->read != NULL) {
-        return write_read_gauge(family, out);
+        return write_read(family, out);
     }
     for (struct series *series = family->first; series != NULL && result == 0;
          series = series->next) {
-        result = family->kind == METRIC_HISTOGRAM ? write_histogram(metrics, family, series, out)
-                                                  : write_number(metrics, family, series, out);
+        result = is_histogram(family->kind) ? write_histogram(metrics, family, series, out)
+                                            : write_number(metrics, family, series, out);
     }
     return result;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters, gauges and time histograms, counted without locks and read as Prometheus text.
+/* Counters, gauges and histograms, counted without locks and read as Prometheus text.
  *
  * Metrics are defined once; each thread then counts in a shard of its own with plain relaxed stores
  * (no locked instruction), and the reader sums the shards. Everything is bounded at birth. */
@@ -20,7 +20,9 @@ struct metrics;
 enum metric_kind {
     METRIC_COUNTER,   /* only rises; its name ends in _total */
     METRIC_GAUGE,     /* rises and falls; the shards' values add up */
-    METRIC_HISTOGRAM, /* of durations; its name ends in _seconds */
+    METRIC_HISTOGRAM, /* of durations; its name ends in _seconds, or as GRR's did, in _latency or
+                       * _time */
+    METRIC_SIZES,     /* a histogram of numbers without unit: bundles, say */
 };
 
 enum { METRIC_LABELS_MAX = 4 };
@@ -60,6 +62,10 @@ MUST_CHECK int metrics_single(struct metrics *metrics, enum metric_kind kind, co
  * call back into the registry. 0 or -ENOSPC. */
 MUST_CHECK int metrics_gauge_function(struct metrics *metrics, const char *name, const char *help,
                                       double (*read)(void *context), void *context);
+
+/* The same for a counter that somebody else keeps. */
+MUST_CHECK int metrics_counter_function(struct metrics *metrics, const char *name, const char *help,
+                                        double (*read)(void *context), void *context);
 
 /* One thread's numbers. Only that thread may count in it. It lives until metrics_free(), so that
  * what a finished thread counted stays counted. NULL when there is no memory. */
@@ -106,15 +112,18 @@ static inline void metrics_set(struct metrics_shard *shard, struct metric metric
 #define METRIC_ONE(bound) +1
 enum {
     METRIC_BUCKET_COUNT = METRIC_BUCKETS(METRIC_ONE) + 1,
-    /* buckets, then the sum in microseconds */
+    /* buckets, then the sum in microseconds (METRIC_SIZES: the sum) */
     METRIC_HISTOGRAM_SLOTS = METRIC_BUCKET_COUNT + 1,
 };
 
 /* Count a duration; negative ones count as 0. */
 void metrics_observe(struct metrics_shard *shard, struct metric histogram, usec_t duration);
 
-/* The sum over all shards, for tests and status pages. Any thread. For a histogram: how many
- * durations were observed. */
+/* Count a number in a histogram of METRIC_SIZES, whose bounds are 1, 2, 4 and so on. */
+void metrics_observe_size(struct metrics_shard *shard, struct metric sizes, uint64_t number);
+
+/* The sum over all shards, for tests and status pages. Any thread. For a histogram: how
+ * often something was observed. */
 int64_t metrics_value(struct metrics *metrics, struct metric metric);
 uint64_t metrics_observed(struct metrics *metrics, struct metric histogram);
 

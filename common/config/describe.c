@@ -100,7 +100,10 @@ static void help_option(FILE *out, const struct option *option)
     } else {
         describe_programs(option, text, sizeof text);
         fprintf(out, "      Used by %s; %s\n", text[0] == '\0' ? "portico" : text,
-                (option->flags & OPTION_RELOAD) != 0 ? "a reload applies it." : "needs a restart.");
+                (option->flags & OPTION_RELOAD) != 0 ? "a reload applies it."
+                : option_reloads(option, PROGRAM_BALANCER)
+                    ? "a reload of the balancer applies it, an instance needs a restart."
+                    : "needs a restart.");
     }
 }
 

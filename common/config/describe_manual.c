@@ -115,9 +115,10 @@ static void markdown_option(FILE *out, const struct option *option)
     describe_programs(option, text, sizeof text);
     bool has_effect = (option->flags & OPTION_NO_EFFECT) == 0;
     fprintf(out, " | %s | %s | ", has_effect ? text : "none",
-            !has_effect                            ? ""
-            : (option->flags & OPTION_RELOAD) != 0 ? "yes"
-                                                   : "no");
+            !has_effect                                ? ""
+            : (option->flags & OPTION_RELOAD) != 0     ? "yes"
+            : option_reloads(option, PROGRAM_BALANCER) ? "balancer"
+                                                       : "no");
     put_cell(out, option->meaning);
     fprintf(out, "%s%s |\n", (option->flags & OPTION_SECRET) != 0 ? " Never shown." : "",
             has_effect ? "" : " Accepted, without effect.");
@@ -168,9 +169,10 @@ static void mdoc_option(FILE *out, const struct option *option)
     if (option->initial != NULL) {
         fprintf(out, ".Ql \"%s\" .\n", option->initial);
     }
-    fputs((option->flags & OPTION_NO_EFFECT) != 0 ? "Accepted, without effect.\n"
-          : (option->flags & OPTION_RELOAD) != 0  ? "A reload applies it.\n"
-                                                  : "",
+    fputs((option->flags & OPTION_NO_EFFECT) != 0    ? "Accepted, without effect.\n"
+          : (option->flags & OPTION_RELOAD) != 0     ? "A reload applies it.\n"
+          : option_reloads(option, PROGRAM_BALANCER) ? "A reload of the balancer applies it.\n"
+                                                     : "",
           out);
 }
 

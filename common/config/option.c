@@ -8,6 +8,7 @@
 #include "base/clock.h"
 
 #define RELOAD OPTION_RELOAD
+#define RELOAD_B OPTION_RELOAD_BALANCER
 #define SECRET OPTION_SECRET
 #define NO_EFFECT OPTION_NO_EFFECT
 
@@ -187,6 +188,12 @@ const char *option_type_words(enum option_type type)
 bool option_is_list(const struct option *option)
 {
     return option->type == OPTION_LIST || option->type == OPTION_NETWORKS;
+}
+
+bool option_reloads(const struct option *option, enum program program)
+{
+    return (option->flags & OPTION_RELOAD) != 0 ||
+           ((option->flags & OPTION_RELOAD_BALANCER) != 0 && program == PROGRAM_BALANCER);
 }
 
 struct str option_choice(const struct option *option, size_t index)

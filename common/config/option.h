@@ -45,6 +45,7 @@ enum {
     OPTION_RELOAD = 1,
     OPTION_SECRET = 2,
     OPTION_NO_EFFECT = 4,
+    OPTION_RELOAD_BALANCER = 8,
 };
 
 enum { OPTION_LIST_MAX = 1024 }; /* items */
@@ -100,6 +101,9 @@ const struct option *option_in_misspelt_section(struct str key);
 const char *option_type_name(enum option_type type);
 const char *option_type_words(enum option_type type);
 bool option_is_list(const struct option *option);
+
+/* Whether a reload of that program applies it. */
+bool option_reloads(const struct option *option, enum program program);
 
 /* Word number `index` of an ENUM; empty past the end. */
 struct str option_choice(const struct option *option, size_t index);

@@ -304,11 +304,28 @@ static int compare(const void *left, const void *right)
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
-void problems_print(struct problems *problems, FILE *out)
+static void sort(struct problems *problems)
 {
     if (problems->count > 0) {
         qsort(problems->list, problems->count, sizeof *problems->list, compare);
     }
+}
+
+void problems_each(struct problems *problems,
+                   void (*tell)(void *context, const struct problem_view *problem), void *context)
+{
+    sort(problems);
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct problem *problem = &problems->list[i];
+        const struct problem_view view = {problem->severity, problem->place, problem->message,
+                                          problem->hint};
+        tell(context, &view);
+    }
+}
+
+void problems_print(struct problems *problems, FILE *out)
+{
+    sort(problems);
     for (size_t i = 0; i < problems->count; i++) {
         const struct problem *problem = &problems->list[i];
         fprintf(out, "%s: %s: %s\n%s", problem->place,

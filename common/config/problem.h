@@ -39,4 +39,15 @@ size_t problems_warnings(const struct problems *problems);
  * shown. */
 void problems_print(struct problems *problems, FILE *out);
 
+struct problem_view {
+    enum severity severity;
+    const char *place; /* "FILE:LINE:COLUMN", or what else is known of it */
+    const char *message;
+    const char *hint; /* NULL: none */
+};
+
+/* The same, one by one, for a log. */
+void problems_each(struct problems *problems,
+                   void (*tell)(void *context, const struct problem_view *problem), void *context);
+
 #endif

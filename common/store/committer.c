@@ -41,16 +41,20 @@ struct seen_table {
 
 struct committer {
     struct store *store;
-    struct committer_settings settings;
+    size_t seen_max;
+    void (*noted)(void *context, const struct committer_note *note);
+    void *context;
     pthread_t thread;
     bool joined; /* by whoever stops it: one thread at a time */
 
     pthread_mutex_t lock; /* for everything below */
     pthread_cond_t wake;
     pthread_cond_t ended;
+    struct committer_limits limits;
     struct jobs queue;
     struct seen_table seen;
-    usec_t seen_due; /* monotonic; USEC_NEVER: nothing waits */
+    usec_t seen_due;        /* monotonic; USEC_NEVER: nothing waits */
+    usec_t gathering_until; /* monotonic; 0: it does not wait for more jobs */
     bool stopping;
     bool has_ended; /* the thread is about to return */
     struct committer_statistics statistics;
@@ -61,6 +65,7 @@ struct committer {
     struct committer_job **batch;
     struct store_commit *seen_commits;
     struct store_bundle *seen_bundles;
+    size_t last_batch; /* jobs of the transaction before */
 };
 
 static usec_t now(void)
@@ -79,6 +84,7 @@ static void note_commit(struct committer *committer, usec_t started, size_t jobs
     };
     struct committer_statistics *statistics = &committer->statistics;
     usec_t took = now() - started;
+    const struct committer_note note = {.jobs = jobs, .took = took, .result = result};
     size_t bucket = 0;
     while (bucket < ARRAY_LEN(bounds) && took > bounds[bucket]) {
         bucket++;
@@ -91,7 +97,21 @@ static void note_commit(struct committer *committer, usec_t started, size_t jobs
     statistics->commits += result == 0;
     statistics->failures += result < 0;
     statistics->jobs += result == 0 ? jobs : 0;
+    statistics->busy_since = 0;
     pthread_mutex_unlock(&committer->lock);
+    if (committer->noted != NULL) {
+        committer->noted(committer->context, &note);
+    }
+}
+
+/* When the transaction that begins now began. */
+static usec_t begin_commit(struct committer *committer)
+{
+    usec_t started = now();
+    pthread_mutex_lock(&committer->lock);
+    committer->statistics.busy_since = started;
+    pthread_mutex_unlock(&committer->lock);
+    return started;
 }
 
 void committer_read_statistics(struct committer *committer, struct committer_statistics *out)
@@ -113,7 +133,7 @@ static enum store_durability durability_for(const struct committer_job *job)
 static int commit_jobs(struct committer *committer, struct committer_job **batch, size_t count)
 {
     enum store_durability durability = STORE_RELAXED;
-    usec_t started = now();
+    usec_t started = begin_commit(committer);
     for (size_t i = 0; i < count; i++) {
         committer->commits[i] = batch[i]->commit;
         if (durability_for(batch[i]) == STORE_DURABLE) {
@@ -175,7 +195,7 @@ static size_t take_batch(struct committer *committer)
 {
     size_t count = 0;
     size_t bytes = 0;
-    while (count < committer->settings.batch_max && !jobs_is_empty(&committer->queue)) {
+    while (count < committer->limits.batch_max && !jobs_is_empty(&committer->queue)) {
         size_t more = job_bytes(jobs_first(&committer->queue));
         if (count > 0 && bytes + more > BATCH_BYTES) {
             break;
@@ -192,12 +212,16 @@ int committer_submit(struct committer *committer, struct committer_job *job)
     pthread_mutex_lock(&committer->lock);
     if (committer->stopping) {
         r = -ESHUTDOWN;
-    } else if (jobs_count(&committer->queue) >= committer->settings.queue_max) {
+    } else if (jobs_count(&committer->queue) >= committer->limits.queue_max) {
         committer->statistics.refused++;
         r = -EAGAIN;
     } else {
         jobs_push_back(&committer->queue, job);
-        pthread_cond_signal(&committer->wake);
+        /* While it gathers, only a full batch is news. */
+        if (committer->gathering_until == 0 ||
+            jobs_count(&committer->queue) >= committer->limits.batch_max) {
+            pthread_cond_signal(&committer->wake);
+        }
     }
     pthread_mutex_unlock(&committer->lock);
     return r;
@@ -219,7 +243,7 @@ static int merge_seen(struct committer *committer, const struct seen *seen, usec
         known->clock = clock;
         return 0;
     }
-    if (table->count == committer->settings.seen_max ||
+    if (table->count == committer->seen_max ||
         agent_set_put(table->places, seen->agent, table->count + 1) < 0) {
         return -EAGAIN;
     }
@@ -243,9 +267,9 @@ int committer_see(struct committer *committer, struct store_agent_id agent,
     }
     pthread_mutex_lock(&committer->lock);
     /* A table that fills up is written before its time. */
-    usec_t due = committer->seen.count + 1 >= committer->settings.seen_max
+    usec_t due = committer->seen.count + 1 >= committer->seen_max
                      ? 0
-                     : usec_add(now(), committer->settings.seen_delay);
+                     : usec_add(now(), committer->limits.seen_delay);
     int r = committer->stopping ? -ESHUTDOWN : merge_seen(committer, &seen, due);
     pthread_mutex_unlock(&committer->lock);
     return r;
@@ -253,7 +277,7 @@ int committer_see(struct committer *committer, struct store_agent_id agent,
 
 static int write_seen(struct committer *committer, const struct seen *seen, size_t count)
 {
-    usec_t started = now();
+    usec_t started = begin_commit(committer);
     for (size_t i = 0; i < count; i++) {
         committer->seen_bundles[i] = (struct store_bundle){
             .agent = seen[i].agent,
@@ -328,6 +352,24 @@ static void wait_for_work(struct committer *committer)
     }
 }
 
+/* With the lock held: give others the time to join the transaction, when there are others. */
+static void gather(struct committer *committer)
+{
+    if (committer->limits.delay == 0 || committer->last_batch < 2 ||
+        jobs_is_empty(&committer->queue)) {
+        return;
+    }
+    usec_t until = usec_add(now(), committer->limits.delay);
+    struct timespec time = {until / USEC_PER_SEC, until % USEC_PER_SEC * 1000};
+    int r = 0;
+    committer->gathering_until = until;
+    while (r == 0 && !committer->stopping &&
+           jobs_count(&committer->queue) < committer->limits.batch_max) {
+        r = pthread_cond_timedwait(&committer->wake, &committer->lock, &time);
+    }
+    committer->gathering_until = 0;
+}
+
 static void *run(void *context)
 {
     struct committer *committer = context;
@@ -335,7 +377,9 @@ static void *run(void *context)
     while (!is_last) {
         pthread_mutex_lock(&committer->lock);
         wait_for_work(committer);
+        gather(committer);
         size_t batch = take_batch(committer);
+        committer->last_batch = batch > 0 ? batch : committer->last_batch;
         is_last = committer->stopping && jobs_is_empty(&committer->queue);
         size_t seen = is_last || committer->seen_due <= now() ? take_seen(committer) : 0;
         pthread_mutex_unlock(&committer->lock);
@@ -353,14 +397,29 @@ static void *run(void *context)
 
 /* ---- life ---- */
 
-static struct committer_settings with_defaults(const struct committer_settings *given)
+static struct committer_limits with_defaults(const struct committer_limits *given)
 {
-    struct committer_settings settings = *given;
-    settings.queue_max = settings.queue_max == 0 ? 4096 : settings.queue_max;
-    settings.batch_max = settings.batch_max == 0 ? 256 : settings.batch_max;
-    settings.seen_max = settings.seen_max == 0 ? 65536 : settings.seen_max;
-    settings.seen_delay = settings.seen_delay == 0 ? 2 * USEC_PER_SEC : settings.seen_delay;
-    return settings;
+    struct committer_limits limits = *given;
+    limits.queue_max = limits.queue_max == 0 ? 4096 : limits.queue_max;
+    limits.batch_max = limits.batch_max == 0 ? 256 : limits.batch_max;
+    limits.seen_delay = limits.seen_delay == 0 ? 2 * USEC_PER_SEC : limits.seen_delay;
+    return limits;
+}
+
+static bool limits_are_fine(const struct committer_limits *limits)
+{
+    return limits->batch_max <= STORE_BATCH_MAX && limits->seen_delay >= 0 && limits->delay >= 0;
+}
+
+int committer_set_limits(struct committer *committer, const struct committer_limits *limits)
+{
+    if (!limits_are_fine(limits)) {
+        return -EINVAL;
+    }
+    pthread_mutex_lock(&committer->lock);
+    committer->limits = with_defaults(limits);
+    pthread_mutex_unlock(&committer->lock);
+    return 0;
 }
 
 static void release(struct committer *committer)
@@ -380,12 +439,12 @@ static void release(struct committer *committer)
 
 static bool allocate(struct committer *committer)
 {
-    const struct committer_settings *settings = &committer->settings;
-    committer->seen.places = agent_set_new(settings->seen_max);
-    committer->seen.entries = calloc(settings->seen_max, sizeof *committer->seen.entries);
-    committer->writing = calloc(settings->seen_max, sizeof *committer->writing);
-    committer->commits = calloc(settings->batch_max, sizeof *committer->commits);
-    committer->batch = calloc(settings->batch_max, sizeof(struct committer_job *));
+    committer->seen.places = agent_set_new(committer->seen_max);
+    committer->seen.entries = calloc(committer->seen_max, sizeof *committer->seen.entries);
+    committer->writing = calloc(committer->seen_max, sizeof *committer->writing);
+    /* The limit on a batch may rise later. */
+    committer->commits = calloc(STORE_BATCH_MAX, sizeof *committer->commits);
+    committer->batch = calloc(STORE_BATCH_MAX, sizeof(struct committer_job *));
     committer->seen_commits = calloc(SEEN_BATCH, sizeof *committer->seen_commits);
     committer->seen_bundles = calloc(SEEN_BATCH, sizeof *committer->seen_bundles);
     return committer->seen.places != NULL && committer->seen.entries != NULL &&
@@ -407,7 +466,7 @@ static void init_locks(struct committer *committer)
 int committer_new(const struct committer_settings *settings, struct committer **out,
                   struct error *error)
 {
-    if (settings->batch_max > STORE_BATCH_MAX || settings->seen_delay < 0) {
+    if (!limits_are_fine(&settings->limits)) {
         return error_set(error, -EINVAL, "a batch has at most %d bundles", STORE_BATCH_MAX);
     }
     struct committer *committer = calloc(1, sizeof *committer);
@@ -415,7 +474,10 @@ int committer_new(const struct committer_settings *settings, struct committer **
         return error_set(error, -ENOMEM, "no memory for a committer");
     }
     committer->store = settings->store;
-    committer->settings = with_defaults(settings);
+    committer->limits = with_defaults(&settings->limits);
+    committer->seen_max = settings->seen_max == 0 ? 65536 : settings->seen_max;
+    committer->noted = settings->noted;
+    committer->context = settings->context;
     committer->seen_due = USEC_NEVER;
     jobs_init(&committer->queue);
     init_locks(committer);

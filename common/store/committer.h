@@ -11,12 +11,30 @@
 
 struct committer;
 
+/* What may change while it runs. */
+struct committer_limits {
+    size_t queue_max;  /* jobs that may wait; 0: 4096 */
+    size_t batch_max;  /* jobs of one transaction, at most STORE_BATCH_MAX; 0: 256 */
+    usec_t seen_delay; /* how long a sighting may wait; 0: 2 s */
+    /* How long a transaction waits for more jobs, when the one before had several. Jobs gather
+     * while a transaction is under way anyway, and an idle committer never waits. */
+    usec_t delay;
+};
+
+/* One transaction that has ended. */
+struct committer_note {
+    size_t jobs; /* 0: it was for sightings alone */
+    usec_t took;
+    int result;
+};
+
 struct committer_settings {
     struct store *store; /* borrowed; outlives the committer */
-    size_t queue_max;    /* jobs that may wait; 0: 4096 */
-    size_t batch_max;    /* jobs of one transaction, at most STORE_BATCH_MAX; 0: 256 */
-    size_t seen_max;     /* agents whose sighting may wait; 0: 65536 */
-    usec_t seen_delay;   /* how long a sighting may wait; 0: 2 s */
+    struct committer_limits limits;
+    size_t seen_max; /* agents whose sighting may wait; 0: 65536 */
+    /* Told of each transaction, on the committer's thread. NULL: nobody. */
+    void (*noted)(void *context, const struct committer_note *note);
+    void *context;
 };
 
 /* One poll's business. Embedded in what the submitter keeps for the poll; zero it, fill `commit`
@@ -32,6 +50,10 @@ struct committer_job {
 /* Start the thread. 0, -EINVAL, -ENOMEM or -EAGAIN (no thread). */
 MUST_CHECK int committer_new(const struct committer_settings *settings,
                              struct committer **committer, struct error *error);
+
+/* From the next transaction on. 0 or -EINVAL, then nothing changed. Any thread. */
+MUST_CHECK int committer_set_limits(struct committer *committer,
+                                    const struct committer_limits *limits);
 
 /* 0: `done` will be called. -EAGAIN: the queue is full, answer 503; -ESHUTDOWN: it is stopping. */
 MUST_CHECK int committer_submit(struct committer *committer, struct committer_job *job);
@@ -58,6 +80,7 @@ struct committer_statistics {
     uint64_t sightings;                      /* written by themselves */
     size_t queue_length;                     /* now */
     size_t longest_batch;                    /* jobs */
+    usec_t busy_since;                       /* of a transaction under way; 0: none; monotonic */
     usec_t worst;                            /* longest transaction, failed ones included */
     usec_t total;                            /* of all of them */
     uint64_t histogram[METRIC_BUCKET_COUNT]; /* of transactions, by METRIC_BUCKETS */

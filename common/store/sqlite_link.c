@@ -3,17 +3,12 @@
 #include "store/sqlite_link.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/error.h"
-
-enum {
-    /* Writers queue up before they ask the database, so only a stranger (an operator's tool, a
-     * recovery) keeps them waiting. */
-    BUSY_MS = 5000,
-};
 
 static const char *const sql_texts[] = {
 #define STATEMENT(NAME, SQL) [SQLITE_##NAME##_STATEMENT] = SQL,
@@ -89,10 +84,18 @@ int sqlite_error(sqlite3 *db, int code, struct error *error, const char *format,
                      db == NULL ? sqlite3_errstr(code) : sqlite3_errmsg(db), code);
 }
 
+/* Writers queue up before they ask the database, so only a stranger (an operator's tool, a
+ * recovery) keeps them waiting here. */
+void sqlite_link_set_timeout(struct sqlite_link *link, usec_t timeout)
+{
+    usec_t ms = timeout / USEC_PER_MSEC;
+    sqlite3_busy_timeout(link->db, ms < 1 ? 1 : ms > INT_MAX ? INT_MAX : (int)ms);
+}
+
 static int configure(struct sqlite_link *link, struct error *error)
 {
     int off;
-    sqlite3_busy_timeout(link->db, BUSY_MS);
+    sqlite_link_set_timeout(link, STORE_BUSY_TIMEOUT);
     sqlite3_db_config(link->db, SQLITE_DBCONFIG_DEFENSIVE, 1, &off);
     int code = sqlite3_exec(link->db, setup, NULL, NULL, NULL);
     return code == SQLITE_OK ? 0 : sqlite_error(link->db, code, error, "cannot use the database");

@@ -36,6 +36,10 @@ int sqlite_error(sqlite3 *db, int code, struct error *error, const char *format,
 MUST_CHECK int sqlite_link_open(const char *path, struct sqlite_link **link, struct error *error);
 void sqlite_link_free(struct sqlite_link *link);
 
+/* How long a statement waits for a lock of somebody else's. A fresh link waits for
+ * STORE_BUSY_TIMEOUT. */
+void sqlite_link_set_timeout(struct sqlite_link *link, usec_t timeout);
+
 /* Whether commits wait until the disk has them. Outside of transactions. 0 or an error. */
 MUST_CHECK int sqlite_link_relax(struct sqlite_link *link, bool relaxed);
 

@@ -26,6 +26,7 @@ int store_init(struct store *store, const struct store_methods *methods, const s
     store->magic = STORE_MAGIC;
     store->methods = methods;
     store->clock = clock;
+    store->busy_timeout = STORE_BUSY_TIMEOUT;
     store->position = (struct store_position){0};
     store->hint_loaded = false;
     store->hint_full = false;
@@ -43,6 +44,12 @@ void store_done(struct store *store)
     pthread_mutex_destroy(&store->hint_lock);
     pthread_mutex_destroy(&store->refresh_lock);
     store->magic = 0;
+}
+
+void store_set_busy_timeout(struct store *store, usec_t timeout)
+{
+    CHECK(store->magic == STORE_MAGIC);
+    store->busy_timeout = timeout;
 }
 
 void store_free(struct store *store)

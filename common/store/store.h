@@ -341,6 +341,12 @@ MUST_CHECK int store_give_back_work(struct store *store, uint64_t id, uint64_t t
 
 /* ---- the store itself ---- */
 
+#define STORE_BUSY_TIMEOUT (5 * USEC_PER_SEC) /* unless told otherwise */
+
+/* How long a function waits for others who write before it fails with -EBUSY; from its next call
+ * on. */
+void store_set_busy_timeout(struct store *store, usec_t timeout);
+
 struct store_statistics {
     uint64_t agents[STORE_FORGOTTEN + 1]; /* by state; 0: all */
     uint64_t requests_queued;

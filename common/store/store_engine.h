@@ -64,6 +64,7 @@ struct store {
     uint32_t magic;
     const struct store_methods *methods;
     const struct clock *clock; /* borrowed */
+    _Atomic usec_t busy_timeout;
     /* What may be queued; see store.c. */
     pthread_mutex_t hint_lock;      /* for `hint` */
     struct agent_set *hint;         /* agents, with the position of their newest request */

@@ -99,12 +99,28 @@ static int open_database(struct sqlite *sqlite, struct error *error)
     return 0;
 }
 
-static int open_all(struct sqlite *sqlite, struct error *error)
+static usec_t busy_deadline(const struct sqlite *sqlite)
+{
+    return usec_add(clock_monotonic(&clock_system), sqlite->store.busy_timeout);
+}
+
+/* The right to write, before all other processes, and what is left of the time for strangers who
+ * lock the database without asking for it. */
+static int acquire(struct sqlite *sqlite, usec_t deadline, struct error *error)
+{
+    int r = sqlite_lock_acquire(&sqlite->lock, deadline, sqlite->store.busy_timeout, error);
+    if (r == 0 && sqlite->writer != NULL) {
+        sqlite_link_set_timeout(sqlite->writer, deadline - clock_monotonic(&clock_system));
+    }
+    return r;
+}
+
+static int open_all(struct sqlite *sqlite, usec_t deadline, struct error *error)
 {
     struct stat status;
     int r = sqlite->was_open ? find_file(sqlite, &status, error) : create_directory(sqlite, error);
     r = r < 0 ? r : sqlite_lock_open(&sqlite->lock, sqlite->lock_path, error);
-    r = r < 0 ? r : sqlite_lock_acquire(&sqlite->lock, error);
+    r = r < 0 ? r : acquire(sqlite, deadline, error);
     if (r == 0) {
         r = open_database(sqlite, error);
         sqlite_lock_release(&sqlite->lock);
@@ -119,7 +135,7 @@ static bool failed_recently(const struct sqlite *sqlite)
 }
 
 /* By whose turn it is. 0 when sqlite->writer can be used. */
-static int ensure_open(struct sqlite *sqlite, struct error *error)
+static int ensure_open(struct sqlite *sqlite, usec_t deadline, struct error *error)
 {
     if (sqlite->writer != NULL && sqlite->writer->generation == sqlite->generation) {
         return 0;
@@ -128,7 +144,7 @@ static int ensure_open(struct sqlite *sqlite, struct error *error)
     sqlite->writer = NULL;
     if (!failed_recently(sqlite)) {
         sqlite->open_error = (struct error){.line = 0};
-        sqlite->open_result = open_all(sqlite, &sqlite->open_error);
+        sqlite->open_result = open_all(sqlite, deadline, &sqlite->open_error);
         sqlite->open_failed = clock_monotonic(&clock_system);
     }
     if (sqlite->open_result < 0 && error != NULL) {
@@ -219,12 +235,12 @@ static int transact(struct sqlite *sqlite, enum store_durability durability, sql
 }
 
 /* Open, and the file that is open is the one at its place. */
-static int make_ready(struct sqlite *sqlite, struct error *error)
+static int make_ready(struct sqlite *sqlite, usec_t deadline, struct error *error)
 {
-    int r = ensure_open(sqlite, error);
+    int r = ensure_open(sqlite, deadline, error);
     if (r == 0 && check_file(sqlite, NULL) < 0) {
         sqlite->generation++;
-        r = ensure_open(sqlite, error);
+        r = ensure_open(sqlite, deadline, error);
     }
     return r;
 }
@@ -233,10 +249,15 @@ int sqlite_write(struct store *store, enum store_durability durability, sqlite_w
                  void *context, struct error *error)
 {
     struct sqlite *sqlite = (struct sqlite *)store;
-    sqlite_lock_enter(&sqlite->lock);
-    int r = make_ready(sqlite, error);
+    usec_t deadline = busy_deadline(sqlite);
+    int r = sqlite_lock_enter(&sqlite->lock, deadline, error);
+    if (r < 0) {
+        sqlite->write_failed = true;
+        return r;
+    }
+    r = make_ready(sqlite, deadline, error);
     uint64_t generation = sqlite->generation;
-    r = r < 0 ? r : sqlite_lock_acquire(&sqlite->lock, error);
+    r = r < 0 ? r : acquire(sqlite, deadline, error);
     if (r == 0) {
         r = transact(sqlite, durability, work, context, error);
         sqlite_lock_release(&sqlite->lock);
@@ -283,8 +304,12 @@ static void give_idle(struct sqlite *sqlite, struct sqlite_link *link)
 /* The writing connection comes first: it finds the file, and makes the tables. */
 static int open_reader(struct sqlite *sqlite, struct sqlite_link **link, struct error *error)
 {
-    sqlite_lock_enter(&sqlite->lock);
-    int r = ensure_open(sqlite, error);
+    usec_t deadline = busy_deadline(sqlite);
+    int r = sqlite_lock_enter(&sqlite->lock, deadline, error);
+    if (r < 0) {
+        return r;
+    }
+    r = ensure_open(sqlite, deadline, error);
     uint64_t generation = sqlite->generation;
     sqlite_lock_leave(&sqlite->lock);
     r = r < 0 ? r : sqlite_link_open(sqlite->path, link, error);
@@ -407,8 +432,12 @@ static int check(struct store *store, struct error *error)
 {
     struct sqlite *sqlite = (struct sqlite *)store;
     int64_t rows = 0;
-    sqlite_lock_enter(&sqlite->lock);
-    int r = make_ready(sqlite, error);
+    usec_t deadline = busy_deadline(sqlite);
+    int r = sqlite_lock_enter(&sqlite->lock, deadline, error);
+    if (r < 0) {
+        return r;
+    }
+    r = make_ready(sqlite, deadline, error);
     sqlite_lock_leave(&sqlite->lock);
     r = r < 0 ? r : sqlite_read(store, probe_read, &rows, error);
     if (r == 0 && rows != 1) {
@@ -540,22 +569,27 @@ static void configure_library(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-static int open_store(const char *directory, bool must_exist, const struct clock *clock,
-                      struct store **store, struct error *error)
+int store_sqlite_open_with(const struct store_sqlite_settings *settings, struct store **store,
+                           struct error *error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, configure_library);
-    struct sqlite *sqlite = make(directory, clock);
+    struct sqlite *sqlite = make(settings->directory, settings->clock);
     if (sqlite == NULL) {
         return error_set(error, -ENOMEM, "no memory for a store");
     }
-    sqlite->was_open = must_exist;
-    sqlite_lock_enter(&sqlite->lock);
-    int r = ensure_open(sqlite, error);
+    sqlite->was_open = settings->must_exist;
+    if (settings->busy_timeout > 0) {
+        sqlite->store.busy_timeout = settings->busy_timeout;
+    }
+    usec_t deadline = busy_deadline(sqlite);
+    int r = sqlite_lock_enter(&sqlite->lock, deadline, error);
+    CHECK(r == 0); /* nobody else knows of it */
+    r = ensure_open(sqlite, deadline, error);
     sqlite_lock_leave(&sqlite->lock);
     if (r < 0) {
         free_sqlite(&sqlite->store);
-        return error_wrap(error, r, "cannot open the store in %s", directory);
+        return error_wrap(error, r, "cannot open the store in %s", settings->directory);
     }
     *store = &sqlite->store;
     return 0;
@@ -564,11 +598,14 @@ static int open_store(const char *directory, bool must_exist, const struct clock
 int store_sqlite_open(const char *directory, const struct clock *clock, struct store **store,
                       struct error *error)
 {
-    return open_store(directory, false, clock, store, error);
+    const struct store_sqlite_settings settings = {.directory = directory, .clock = clock};
+    return store_sqlite_open_with(&settings, store, error);
 }
 
 int store_sqlite_open_existing(const char *directory, const struct clock *clock,
                                struct store **store, struct error *error)
 {
-    return open_store(directory, true, clock, store, error);
+    const struct store_sqlite_settings settings = {
+        .directory = directory, .clock = clock, .must_exist = true};
+    return store_sqlite_open_with(&settings, store, error);
 }

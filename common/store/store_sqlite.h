@@ -21,4 +21,15 @@ MUST_CHECK int store_sqlite_open(const char *directory, const struct clock *cloc
 MUST_CHECK int store_sqlite_open_existing(const char *directory, const struct clock *clock,
                                           struct store **store, struct error *error);
 
+struct store_sqlite_settings {
+    const char *directory;
+    const struct clock *clock;
+    bool must_exist;     /* as store_sqlite_open_existing() */
+    usec_t busy_timeout; /* for opening, too; 0: STORE_BUSY_TIMEOUT */
+};
+
+/* Either of the above. */
+MUST_CHECK int store_sqlite_open_with(const struct store_sqlite_settings *settings,
+                                      struct store **store, struct error *error);
+
 #endif

@@ -4,7 +4,8 @@
  * change brought. CPU is the server process's own time, all threads, divided by answers that were
  * checked.
  *
- *     bench_frontend [--check] [--rounds N] [--polls N] [--load N] [--frontend BINARY]...
+ *     bench_frontend [--check] [--rounds N] [--polls N] [--only LOAD] [--set KEY=VALUE]
+ *                    [--frontend BINARY]...
  *
  * Warm: the agent's cipher is known. Cold: each poll comes with a cipher that nobody has seen.
  * Microseconds move with the machine, so goals are ratios: to libmicrohttpd in the same run, or to
@@ -27,7 +28,8 @@ enum { AGENTS = 64, ROUNDS_MAX = 25, CONTESTANTS_MAX = 5, POLL_BYTES = 634 };
 struct options {
     unsigned rounds;
     unsigned polls;
-    int load; /* the only one to run, -1: all */
+    const char *only;      /* loads with this in their name; NULL: all */
+    const char *parameter; /* of the frontends */
     bool check;
     const char *binaries[CONTESTANTS_MAX];
     unsigned binary_count;
@@ -193,7 +195,8 @@ enum { LOADS = sizeof loads / sizeof loads[0] };
 
 struct results {
     double us[ROUNDS_MAX];
-    double rsa_private; /* operations a poll */
+    double rates[ROUNDS_MAX]; /* polls a second */
+    double rsa_private;       /* operations a poll */
 };
 
 struct table {
@@ -237,7 +240,7 @@ static uint64_t private_operations(const struct contestant *contestant)
 {
     return contestant->instance.pid == 0
                ? 0
-               : contestant_metric(contestant, "portico_frontend_rsa_private_operations");
+               : contestant_metric(contestant, "portico_frontend_rsa_private_operations_total");
 }
 
 static void measure_load(const struct load *load, const struct contestant *contestant,
@@ -248,10 +251,18 @@ static void measure_load(const struct load *load, const struct contestant *conte
     uint64_t rsa = private_operations(contestant);
     fleet_hang_up(fleet); /* kept connections may lead to another contestant */
     double before = contestant_cpu(contestant);
+    usec_t began = clock_monotonic(&clock_system);
     load->run(fleet, &contestant->address, polls);
+    usec_t took = clock_monotonic(&clock_system) - began;
     results->us[round] = (contestant_cpu(contestant) - before) / polls;
+    results->rates[round] = (double)polls * USEC_PER_SEC / (double)(took + 1);
     results->rsa_private +=
         (double)(private_operations(contestant) - rsa) / polls / options->rounds;
+}
+
+static bool is_wanted(const struct options *options, const struct load *load)
+{
+    return options->only == NULL || strstr(load->name, options->only) != NULL;
 }
 
 /* Contestant 0 is libmicrohttpd. */
@@ -262,7 +273,7 @@ static void measure_all(const struct contestant *contestants, struct fleet *flee
         for (unsigned i = 0; i < LOADS; i++) {
             bool is_bare = loads[i].yardstick == NONE;
             for (unsigned c = is_bare ? 0 : 1; c < (is_bare ? 1 : count); c++) {
-                if (is_bare || options->load < 0 || options->load == (int)i) {
+                if (is_bare || is_wanted(options, &loads[i])) {
                     measure_load(&loads[i], &contestants[c], &fleets[c == 0 ? 1 : c], options,
                                  round, &table->results[c][i]);
                 }
@@ -271,21 +282,22 @@ static void measure_all(const struct contestant *contestants, struct fleet *flee
     }
 }
 
-static double median(struct results *results, unsigned rounds)
+static double median(double *samples, unsigned rounds)
 {
-    qsort(results->us, rounds, sizeof results->us[0], compare);
-    return results->us[rounds / 2];
+    qsort(samples, rounds, sizeof samples[0], compare);
+    return samples[rounds / 2];
 }
 
 static void print_row(struct table *table, unsigned contestant, unsigned load, unsigned rounds)
 {
     struct results *results = &table->results[contestant][load];
-    double us = median(results, rounds);
+    double us = median(results->us, rounds);
     printf("%-42s %8.1f  %8.1f to %-8.1f", loads[load].name, us, results->us[0],
            results->us[rounds - 1]);
+    printf(" %8.0f", median(results->rates, rounds));
     if (loads[load].yardstick != NONE) {
-        const double units[] = {[BARE] = median(&table->results[0][0], rounds),
-                                [BARE_NEW] = median(&table->results[0][1], rounds),
+        const double units[] = {[BARE] = median(table->results[0][0].us, rounds),
+                                [BARE_NEW] = median(table->results[0][1].us, rounds),
                                 [RSA] = table->rsa};
         printf("  %6.2f  %6.2f  %11.3f", us / units[loads[load].yardstick], loads[load].goal,
                results->rsa_private);
@@ -295,12 +307,12 @@ static void print_row(struct table *table, unsigned contestant, unsigned load, u
 
 static void print_table(struct table *table, unsigned count, const struct options *options)
 {
-    printf("%-42s %8s  %20s  %6s  %6s  %11s\n", "CPU of the server for one poll", "us",
-           "range        ", "ratio", "goal", "RSA private");
+    printf("%-42s %8s  %20s %8s  %6s  %6s  %11s\n", "CPU of the server for one poll", "us",
+           "range        ", "polls/s", "ratio", "goal", "RSA private");
     for (unsigned i = 0; i < LOADS; i++) {
         bool is_bare = loads[i].yardstick == NONE;
         for (unsigned c = is_bare ? 0 : 1; c < (is_bare ? 1 : count); c++) {
-            if (is_bare || options->load < 0 || options->load == (int)i) {
+            if (is_bare || is_wanted(options, &loads[i])) {
                 print_row(table, c, i, options->rounds);
             }
         }
@@ -318,11 +330,14 @@ static void print_table(struct table *table, unsigned count, const struct option
 
 static struct options parse(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"check", no_argument, NULL, 'c'},          {"rounds", required_argument, NULL, 'r'},
-        {"polls", required_argument, NULL, 'p'},    {"load", required_argument, NULL, 'l'},
-        {"frontend", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
-    struct options options = {.rounds = 5, .polls = 20000, .load = -1};
+    static const struct option long_options[] = {{"check", no_argument, NULL, 'c'},
+                                                 {"rounds", required_argument, NULL, 'r'},
+                                                 {"polls", required_argument, NULL, 'p'},
+                                                 {"only", required_argument, NULL, 'o'},
+                                                 {"set", required_argument, NULL, 's'},
+                                                 {"frontend", required_argument, NULL, 'f'},
+                                                 {NULL, 0, NULL, 0}};
+    struct options options = {.rounds = 5, .polls = 20000};
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
         switch (option) {
@@ -337,8 +352,11 @@ static struct options parse(int argc, char **argv)
         case 'p':
             options.polls = (unsigned)strtoul(optarg, NULL, 10);
             break;
-        case 'l':
-            options.load = (int)strtol(optarg, NULL, 10);
+        case 'o':
+            options.only = optarg;
+            break;
+        case 's':
+            options.parameter = optarg;
             break;
         case 'f':
             CHECK(options.binary_count < CONTESTANTS_MAX - 1);
@@ -374,7 +392,9 @@ int main(int argc, char **argv)
     instance_keys_make(server, &keys);
     contestant_start_bare(&contestants[0]);
     for (unsigned c = 1; c < count; c++) {
-        const struct contestant_wish wish = {.binary = options.binaries[c - 1], .keys = &keys};
+        const char *const parameters[] = {options.parameter, NULL};
+        const struct contestant_wish wish = {
+            .binary = options.binaries[c - 1], .keys = &keys, .parameters = parameters};
         contestant_prepare(&contestants[c], &wish);
         contestant_start(&contestants[c]);
         fleet_init(&fleets[c], identities, options.check ? 2 : AGENTS, &contestants[c].address);

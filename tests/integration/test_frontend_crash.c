@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two instances on one store and one session cache are killed at random moments while agents post.
+/* Two instances on one store and one session cache are killed at random moments while agents post,
+ * one or both at once.
  * An agent sends the same bytes again until it is told 200, as real ones do. Afterwards everything
  * that was answered 200 is in the store, once. CRASH_SECONDS=600 in the environment makes it long.
  */
@@ -123,16 +124,31 @@ static void begin(uint64_t seed)
     }
 }
 
+/* One of them, or each: then whoever comes first finds what nobody was left to finish. */
+static unsigned kill_some(unsigned victim)
+{
+    unsigned kills = 0;
+    for (unsigned i = 0; i < INSTANCES; i++) {
+        if (victim == i || victim >= INSTANCES) {
+            instance_kill(&scene.instances[i]);
+            kills++;
+        }
+    }
+    for (unsigned i = 0; i < INSTANCES; i++) {
+        if (scene.instances[i].pid == 0) {
+            start_instance(i);
+        }
+    }
+    return kills;
+}
+
 static unsigned kill_for(usec_t time, uint64_t *random)
 {
     usec_t deadline = clock_monotonic(&clock_system) + time;
     unsigned kills = 0;
     while (clock_monotonic(&clock_system) < deadline) {
-        unsigned i = (unsigned)(next_random(random) % INSTANCES);
         sleep_for((usec_t)(next_random(random) % LONGEST_LIFE));
-        instance_kill(&scene.instances[i]);
-        start_instance(i);
-        kills++;
+        kills += kill_some((unsigned)(next_random(random) % (INSTANCES + 1)));
     }
     return kills;
 }

@@ -11,15 +11,37 @@
 
 enum { LIST_MAX = 256 << 20, SESSION_SIZE = 128 };
 
-void fake_agent_init(struct fake_agent *agent, const struct rsa_key *server)
+/* `key` is taken. */
+static void begin(struct fake_agent *agent, struct rsa_key *key, const struct rsa_key *server)
 {
-    struct rsa_key *key = NULL;
     memset(agent, 0, sizeof *agent);
-    CHECK(rsa_generate(1024, NULL, &key) == 0);
     agent_client_init(&agent->client, key);
     agent_client_trust(&agent->client, server, "grr");
     bundle_init(&agent->bundle, &agent->client.limits);
     buffer_init(&agent->list, LIST_MAX);
+}
+
+void fake_agent_init(struct fake_agent *agent, const struct rsa_key *server)
+{
+    struct rsa_key *key = NULL;
+    CHECK(rsa_generate(1024, NULL, &key) == 0);
+    begin(agent, key, server);
+}
+
+void fake_agent_twin(struct fake_agent *twin, const struct fake_agent *agent)
+{
+    struct rsa_key *key = NULL;
+    struct buffer pem;
+    buffer_init(&pem, RSA_PEM_BYTES_MAX);
+    CHECK(rsa_private_to_pem(agent->client.key, &pem) == 0);
+    CHECK(rsa_private_from_pem(buffer_view(&pem), NULL, &key) == 0);
+    buffer_done(&pem);
+    begin(twin, key, agent->client.server);
+}
+
+void fake_agent_renew(struct fake_agent *agent)
+{
+    agent_client_renew(&agent->client);
 }
 
 void fake_agent_done(struct fake_agent *agent)

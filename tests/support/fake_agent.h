@@ -15,6 +15,10 @@ struct fake_agent {
 
 /* With a fresh key. `server` is borrowed. */
 void fake_agent_init(struct fake_agent *agent, const struct rsa_key *server);
+/* The same agent at another place: its key, a cipher of its own. */
+void fake_agent_twin(struct fake_agent *twin, const struct fake_agent *agent);
+/* Make a new cipher, as agents do each day. */
+void fake_agent_renew(struct fake_agent *agent);
 void fake_agent_done(struct fake_agent *agent);
 
 const char *fake_agent_id(const struct fake_agent *agent);

@@ -18,7 +18,17 @@
 
 enum { PATIENCE_SECONDS = 10, ANSWER_MAX = 256 << 20, READ_SIZE = 65536 };
 
-int http_dial(struct http_client *client, const struct address *server)
+/* `source` may be NULL. */
+static int connect_from(int fd, const struct address *source, const struct address *target)
+{
+    if (source != NULL && bind(fd, &source->any, source->len) != 0) {
+        return -errno;
+    }
+    return connect(fd, &target->any, target->len) == 0 ? 0 : -errno;
+}
+
+static int dial_from(struct http_client *client, const struct address *source,
+                     const struct address *server)
 {
     const struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     const int on = 1;
@@ -29,19 +39,31 @@ int http_dial(struct http_client *client, const struct address *server)
     setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     buffer_init(&client->in, ANSWER_MAX);
-    if (connect(client->fd, &server->any, server->len) != 0) {
-        int code = -errno;
+    int code = connect_from(client->fd, source, server);
+    if (code < 0) {
         http_close(client);
-        return code;
     }
-    return 0;
+    return code;
+}
+
+int http_dial(struct http_client *client, const struct address *server)
+{
+    return dial_from(client, NULL, server);
+}
+
+int http_try_connect_to(struct http_client *client, const char *source, const char *target,
+                        uint16_t port)
+{
+    struct address own;
+    struct address server;
+    CHECK(source == NULL || address_from_host(str_from(source), 0, &own, NULL) == 0);
+    CHECK(address_from_host(str_from(target), port, &server, NULL) == 0);
+    return dial_from(client, source == NULL ? NULL : &own, &server);
 }
 
 int http_try_connect(struct http_client *client, uint16_t port)
 {
-    struct address loopback;
-    CHECK(address_from_host(STR("127.0.0.1"), port, &loopback, NULL) == 0);
-    return http_dial(client, &loopback);
+    return http_try_connect_to(client, NULL, "127.0.0.1", port);
 }
 
 void http_connect(struct http_client *client, uint16_t port)

@@ -23,6 +23,9 @@ void http_connect(struct http_client *client, uint16_t port);
 /* 0, or a negative errno. */
 int http_dial(struct http_client *client, const struct address *server);
 int http_try_connect(struct http_client *client, uint16_t port);
+/* From an address of this machine (NULL: any) to another one, "127.0.0.2" or "::1"; likewise. */
+int http_try_connect_to(struct http_client *client, const char *source, const char *target,
+                        uint16_t port);
 void http_close(struct http_client *client);
 
 /* False: the other side closed before it was all sent, which is its right. */

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 static char *printed(struct problems *problems)
 {
@@ -106,4 +107,27 @@ Test(problem, key_material_is_not_shown)
     cr_assert_null(strstr(out, "hunter"));
     cr_assert_null(strstr(out, "MII"));
     free(out);
+}
+
+static void count_hints(void *context, const struct problem_view *problem)
+{
+    int *seen = context;
+    cr_expect_str_eq(problem->place, *seen == 0 ? "a:1:2" : "b");
+    cr_expect_str_eq(problem->message, *seen == 0 ? "first" : "second");
+    cr_expect(*seen == 0 ? problem->hint == NULL : strcmp(problem->hint, "mend it") == 0);
+    cr_expect_eq(problem->severity, *seen == 0 ? SEVERITY_ERROR : SEVERITY_WARNING);
+    (*seen)++;
+}
+
+Test(problem, are_told_one_by_one_in_order)
+{
+    const struct source a = {.order = 1, .name = "a", .text = STR("x: y")};
+    const struct source b = {.order = 2, .name = "b", .text = STR("")};
+    struct problems *problems = problems_new(5);
+    int seen = 0;
+    problem_add(problems, SEVERITY_WARNING, (struct place){&b, 0, 0}, "mend it", "second");
+    problem_add(problems, SEVERITY_ERROR, (struct place){&a, 1, 2}, NULL, "first");
+    problems_each(problems, count_hints, &seen);
+    cr_expect_eq(seen, 2);
+    problems_free(problems);
 }

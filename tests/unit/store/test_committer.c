@@ -147,7 +147,7 @@ static struct committer_statistics statistics(void)
 
 Test(committer, a_job_is_done_when_it_is_stored)
 {
-    start(&(struct committer_settings){.queue_max = 10});
+    start(&(struct committer_settings){.limits.queue_max = 10});
     cr_assert_eq(submit(0, 1), 0);
     wait_until_finished(1);
     cr_assert_eq(polls[0].result, 0);
@@ -158,7 +158,7 @@ Test(committer, a_job_is_done_when_it_is_stored)
 
 Test(committer, what_waits_goes_in_one_transaction_in_order)
 {
-    start(&(struct committer_settings){.queue_max = 100});
+    start(&(struct committer_settings){.limits.queue_max = 100});
     hold();
     for (int i = 1; i < 21; i++) {
         cr_assert_eq(submit(i, (uint64_t)i + 1), 0);
@@ -183,7 +183,7 @@ Test(committer, what_waits_goes_in_one_transaction_in_order)
 
 Test(committer, a_batch_is_bounded)
 {
-    start(&(struct committer_settings){.queue_max = 100, .batch_max = 8});
+    start(&(struct committer_settings){.limits.queue_max = 100, .limits.batch_max = 8});
     hold();
     for (int i = 1; i < 21; i++) {
         cr_assert_eq(submit(i, (uint64_t)i + 1), 0);
@@ -196,7 +196,7 @@ Test(committer, a_batch_is_bounded)
 
 Test(committer, a_full_queue_says_so_at_once)
 {
-    start(&(struct committer_settings){.queue_max = 4});
+    start(&(struct committer_settings){.limits.queue_max = 4});
     hold();
     for (int i = 1; i <= 4; i++) {
         cr_assert_eq(submit(i, (uint64_t)i + 1), 0);
@@ -211,7 +211,7 @@ Test(committer, a_full_queue_says_so_at_once)
 
 Test(committer, a_bad_bundle_fails_alone)
 {
-    start(&(struct committer_settings){.queue_max = 100});
+    start(&(struct committer_settings){.limits.queue_max = 100});
     fake.fail_batches = ENOMEM;
     hold();
     for (int i = 1; i < 10; i++) {
@@ -227,7 +227,7 @@ Test(committer, a_bad_bundle_fails_alone)
 
 Test(committer, a_failing_store_fails_every_job_and_recovers)
 {
-    start(&(struct committer_settings){.queue_max = 100});
+    start(&(struct committer_settings){.limits.queue_max = 100});
     fake.fail_all = EIO;
     hold();
     for (int i = 1; i < 10; i++) {
@@ -263,7 +263,7 @@ static int see(uint64_t agent, usec_t at)
 Test(committer, sightings_are_written_together_and_later)
 {
     enrol(&contract, 2);
-    start(&(struct committer_settings){.seen_delay = 200 * USEC_PER_MSEC});
+    start(&(struct committer_settings){.limits.seen_delay = 200 * USEC_PER_MSEC});
     for (usec_t at = 1; at <= 100; at++) {
         cr_assert_eq(see(1, at), 0);
         cr_assert_eq(see(2, at), 0);
@@ -281,7 +281,7 @@ Test(committer, sightings_are_written_together_and_later)
 
 Test(committer, sightings_that_cannot_be_written_are_tried_again)
 {
-    start(&(struct committer_settings){.seen_delay = 10 * USEC_PER_MSEC});
+    start(&(struct committer_settings){.limits.seen_delay = 10 * USEC_PER_MSEC});
     fake.fail_all = ENOSPC;
     cr_assert_eq(see(1, 7), 0);
     while (statistics().failures == 0) {
@@ -296,7 +296,7 @@ Test(committer, sightings_that_cannot_be_written_are_tried_again)
 
 Test(committer, sightings_are_bounded)
 {
-    start(&(struct committer_settings){.seen_max = 3, .seen_delay = USEC_PER_HOUR});
+    start(&(struct committer_settings){.seen_max = 3, .limits.seen_delay = USEC_PER_HOUR});
     hold();
     for (uint64_t i = 1; i <= 3; i++) {
         cr_assert_eq(see(i, 1), 0);
@@ -312,7 +312,8 @@ Test(committer, sightings_are_bounded)
 
 Test(committer, stopping_writes_everything)
 {
-    start(&(struct committer_settings){.queue_max = 100, .seen_delay = USEC_PER_HOUR});
+    start(
+        &(struct committer_settings){.limits.queue_max = 100, .limits.seen_delay = USEC_PER_HOUR});
     hold();
     for (int i = 1; i < 30; i++) {
         cr_assert_eq(submit(i, (uint64_t)i + 1), 0);
@@ -344,7 +345,7 @@ Test(committer, many_threads_may_submit)
 {
     pthread_t threads[4];
     int first[4];
-    start(&(struct committer_settings){.queue_max = 8});
+    start(&(struct committer_settings){.limits.queue_max = 8});
     for (int i = 0; i < 4; i++) {
         first[i] = i * (JOBS / 4);
         cr_assert_eq(pthread_create(&threads[i], NULL, submit_some, &first[i]), 0);
@@ -355,4 +356,114 @@ Test(committer, many_threads_may_submit)
     cr_assert_eq(committer_stop(committer, 30 * USEC_PER_SEC), 0);
     cr_assert_eq(finished, JOBS);
     cr_assert_eq(count_messages(&contract, 1), JOBS);
+}
+
+/* ---- limits ---- */
+
+Test(committer, an_idle_one_never_waits_for_more)
+{
+    usec_t began = clock_monotonic(&clock_system);
+    start(&(struct committer_settings){.limits.delay = USEC_PER_HOUR});
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(submit(i, (uint64_t)i + 1), 0);
+        wait_until_finished(i + 1);
+    }
+    cr_assert_eq(statistics().commits, 5);
+    cr_assert_lt(clock_monotonic(&clock_system) - began, 10 * USEC_PER_SEC);
+}
+
+/* The transaction before had several. */
+static void be_busy(void)
+{
+    hold();
+    for (int i = 1; i <= 4; i++) {
+        cr_assert_eq(submit(i, (uint64_t)i + 1), 0);
+    }
+    let_go();
+    wait_until_finished(5);
+    cr_assert_eq(statistics().commits, 2);
+}
+
+Test(committer, a_busy_one_waits_for_more)
+{
+    start(&(struct committer_settings){.limits.delay = 500 * USEC_PER_MSEC});
+    be_busy();
+    cr_assert_eq(submit(5, 10), 0);
+    usleep(50 * 1000);
+    cr_assert_eq(submit(6, 11), 0);
+    wait_until_finished(7);
+    cr_assert_eq(statistics().commits, 3);
+}
+
+Test(committer, a_full_batch_waits_for_nothing)
+{
+    start(&(struct committer_settings){.limits.delay = USEC_PER_HOUR, .limits.batch_max = 4});
+    be_busy();
+    for (int i = 5; i < 9; i++) {
+        cr_assert_eq(submit(i, (uint64_t)i + 10), 0);
+    }
+    wait_until_finished(9);
+}
+
+Test(committer, stopping_ends_the_wait_for_more)
+{
+    start(&(struct committer_settings){.limits.delay = USEC_PER_HOUR});
+    be_busy();
+    cr_assert_eq(submit(5, 10), 0);
+    cr_assert_eq(committer_stop(committer, 10 * USEC_PER_SEC), 0);
+    cr_assert_eq(finished, 6);
+}
+
+Test(committer, its_limits_can_change_while_it_runs)
+{
+    const struct committer_limits wrong = {.batch_max = STORE_BATCH_MAX + 1};
+    const struct committer_limits wider = {.queue_max = 8, .batch_max = STORE_BATCH_MAX};
+    start(&(struct committer_settings){.limits.queue_max = 2, .limits.batch_max = 1});
+    cr_assert_eq(committer_set_limits(committer, &wrong), -EINVAL);
+    hold();
+    cr_assert_eq(submit(1, 2), 0);
+    cr_assert_eq(submit(2, 3), 0);
+    cr_assert_eq(submit(3, 4), -EAGAIN);
+    cr_assert_eq(committer_set_limits(committer, &wider), 0);
+    cr_assert_eq(submit(3, 4), 0);
+    let_go();
+    wait_until_finished(4);
+    cr_assert_eq(statistics().longest_batch, 3);
+}
+
+static struct committer_note notes[8];
+static atomic_int note_count;
+
+static void take_note(void *context, const struct committer_note *note)
+{
+    cr_assert_eq(context, &contract);
+    notes[note_count] = *note;
+    note_count++;
+}
+
+Test(committer, tells_of_each_transaction)
+{
+    start(&(struct committer_settings){.noted = take_note, .context = &contract});
+    be_busy();
+    fake.fail_all = EIO;
+    cr_assert_eq(submit(5, 10), 0);
+    wait_until_finished(6);
+    cr_assert_eq(note_count, 3);
+    cr_assert_eq(notes[0].jobs, 1);
+    cr_assert_eq(notes[1].jobs, 4);
+    cr_assert_eq(notes[1].result, 0);
+    cr_assert_geq(notes[1].took, 0);
+    cr_assert_eq(notes[2].result, -EIO);
+}
+
+Test(committer, says_since_when_a_transaction_is_under_way)
+{
+    start(&(struct committer_settings){.limits.queue_max = 4});
+    cr_assert_eq(statistics().busy_since, 0);
+    hold();
+    cr_assert_gt(statistics().busy_since, 0);
+    cr_assert_leq(statistics().busy_since, clock_monotonic(&clock_system));
+    let_go();
+    wait_until_finished(1);
+    cr_assert_eq(statistics().busy_since, 0);
 }

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "contract.h"
+#include "store/sqlite_engine.h"
 #include "store/store_sqlite.h"
 #include "support/support.h"
 
@@ -350,4 +353,171 @@ Test(store_sqlite_processes, takers_never_get_the_same)
     for (int i = 1; i <= ITEMS; i++) {
         cr_assert_eq(taken[i], 1);
     }
+}
+
+/* ---- a writer that was stopped ---- */
+
+static int stop_here(struct store *store, struct sqlite_link *link, void *context)
+{
+    (void)store;
+    (void)link;
+    (void)context;
+    raise(SIGSTOP);
+    return 0;
+}
+
+/* A child that stands still in the middle of a transaction. */
+static pid_t start_stopped_writer(void)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        open_store();
+        int r = sqlite_write(contract.store, STORE_DURABLE, stop_here, NULL, &contract.error);
+        _exit(r == 0 ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+    cr_assert(WIFSTOPPED(status));
+    return pid;
+}
+
+static void wake(pid_t pid)
+{
+    int status = 0;
+    kill(pid, SIGCONT);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static usec_t now(void)
+{
+    return clock_monotonic(&clock_system);
+}
+
+#define PATIENCE (300 * USEC_PER_MSEC)
+/* What other processes of a busy machine may add. */
+#define SLACK (2 * USEC_PER_SEC)
+
+Test(store_sqlite_processes, a_stopped_writer_blocks_nobody_for_longer_than_the_timeout)
+{
+    open_store();
+    enrol(&contract, 1);
+    store_set_busy_timeout(contract.store, PATIENCE);
+    pid_t writer = start_stopped_writer();
+    usec_t began = now();
+    cr_assert_eq(commit_one(1, 1), -EBUSY);
+    cr_expect_geq(now() - began, PATIENCE);
+    cr_expect_lt(now() - began, PATIENCE + SLACK);
+    cr_expect_not_null(strstr(contract.error.message, "busy_timeout"), "%s",
+                       contract.error.message);
+    cr_assert_eq(count_messages(&contract, 1), 0); /* readers are not kept waiting */
+    cr_expect_eq(store_check(contract.store, &contract.error), -EBUSY);
+    wake(writer);
+    cr_assert_eq(commit_one(1, 2), 0, "%s", contract.error.message);
+    cr_assert_eq(store_check(contract.store, &contract.error), 0);
+    cr_assert_eq(count_messages(&contract, 1), 2);
+    close_store();
+}
+
+Test(store_sqlite_processes, who_waited_in_vain_does_not_keep_the_others_out)
+{
+    open_store();
+    enrol(&contract, 1);
+    store_set_busy_timeout(contract.store, PATIENCE);
+    pid_t writer = start_stopped_writer();
+    cr_assert_eq(commit_one(1, 1), -EBUSY);
+    wake(writer);
+    sleep_for(100 * USEC_PER_MSEC); /* our place in the queue comes up now, and nobody wants it */
+    pid_t other = fork();
+    if (other == 0) {
+        open_store();
+        store_set_busy_timeout(contract.store, SLACK);
+        _exit(commit_one(1, 3) == 0 ? 0 : 1);
+    }
+    int status = 0;
+    cr_assert_eq(waitpid(other, &status, 0), other);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close_store();
+}
+
+Test(store_sqlite_processes, after_the_first_the_others_learn_sooner_that_a_writer_is_stuck)
+{
+    open_store();
+    enrol(&contract, 1);
+    store_set_busy_timeout(contract.store, PATIENCE);
+    pid_t writer = start_stopped_writer();
+    cr_assert_eq(commit_one(1, 1), -EBUSY);
+    usec_t began = now();
+    for (uint64_t i = 0; i < 3; i++) {
+        cr_assert_eq(commit_one(1, 2 + i), -EBUSY);
+    }
+    cr_expect_lt(now() - began, 3 * PATIENCE);
+    wake(writer);
+    close_store();
+}
+
+Test(store_sqlite_processes, a_store_can_be_closed_while_it_waits)
+{
+    open_store();
+    enrol(&contract, 1);
+    store_set_busy_timeout(contract.store, PATIENCE);
+    pid_t writer = start_stopped_writer();
+    cr_assert_eq(commit_one(1, 1), -EBUSY);
+    usec_t began = now();
+    close_store();
+    cr_expect_lt(now() - began, SLACK);
+    wake(writer);
+}
+
+Test(store_sqlite_processes, opening_fails_in_time_when_a_writer_is_stopped)
+{
+    struct store *store = NULL;
+    struct store_sqlite_settings settings = {
+        .directory = directory, .clock = &clock_system, .busy_timeout = PATIENCE};
+    open_store();
+    close_store();
+    pid_t writer = start_stopped_writer();
+    usec_t began = now();
+    cr_assert_eq(store_sqlite_open_with(&settings, &store, &contract.error), -EBUSY);
+    cr_expect_lt(now() - began, PATIENCE + SLACK);
+    wake(writer);
+    cr_assert_eq(store_sqlite_open_with(&settings, &store, &contract.error), 0);
+    store_free(store);
+}
+
+static atomic_int refused;
+
+static void *commit_in_a_thread(void *context)
+{
+    struct error error = {.line = 0};
+    struct store_message message = test_message(*(uint64_t *)context, 0);
+    struct store_bundle bundle = {.agent = test_agent(1), .messages = &message, .message_count = 1};
+    struct store_commit commit = {.bundle = &bundle};
+    refused += store_commit(contract.store, &commit, 1, STORE_DURABLE, &error) == -EBUSY;
+    return NULL;
+}
+
+Test(store_sqlite_processes, threads_wait_no_longer_than_the_timeout_either)
+{
+    enum { THREADS = 6 };
+    pthread_t threads[THREADS];
+    uint64_t numbers[THREADS];
+    open_store();
+    enrol(&contract, 1);
+    store_set_busy_timeout(contract.store, PATIENCE);
+    pid_t writer = start_stopped_writer();
+    usec_t began = now();
+    for (int i = 0; i < THREADS; i++) {
+        numbers[i] = (uint64_t)i + 1;
+        cr_assert_eq(pthread_create(&threads[i], NULL, commit_in_a_thread, &numbers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    cr_expect_eq(refused, THREADS);
+    /* Not one after the other. */
+    cr_expect_lt(now() - began, PATIENCE + SLACK);
+    wake(writer);
+    cr_assert_eq(commit_one(1, 100), 0);
+    close_store();
 }

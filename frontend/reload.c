@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Load, prepare, commit, tell. */
+#include "reload.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "config/command_line.h"
+
+enum { PROBLEMS_MAX = 50 };
+
+bool reload_wants_verbose(const struct command_line *line, const struct config *config)
+{
+    return command_line_is_verbose(line) || config_bool(config, "Logging.verbose");
+}
+
+enum log_level reload_log_level(const struct command_line *line, const struct config *config)
+{
+    return reload_wants_verbose(line, config)
+               ? LOG_LEVEL_DEBUG
+               : (enum log_level)config_enum(config, "Logging.level");
+}
+
+static void tell_problem(void *context, const struct problem_view *problem)
+{
+    (void)context;
+    LOG_AT(
+        problem->severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, NULL,
+        "configuration", LOG_TEXT("place", problem->place), LOG_TEXT("problem", problem->message),
+        problem->hint == NULL ? (struct log_field){.key = NULL} : LOG_TEXT("hint", problem->hint));
+}
+
+static bool lists_are_equal(const struct option_list *a, const struct option_list *b)
+{
+    bool are_equal = a->count == b->count;
+    for (size_t i = 0; are_equal && i < a->count; i++) {
+        are_equal = strcmp(a->items[i], b->items[i]) == 0;
+    }
+    return are_equal;
+}
+
+static bool is_changed(const struct option *option, const struct config *before,
+                       const struct config *after)
+{
+    const struct value *a = config_value(before, option);
+    const struct value *b = config_value(after, option);
+    if (option_is_list(option)) {
+        return !lists_are_equal(&a->list, &b->list);
+    }
+    return a->is_set != b->is_set || a->number != b->number || strcmp(a->text, b->text) != 0;
+}
+
+/* What was changed and goes on as it was. */
+static void tell_what_needs_a_restart(const struct config *before, const struct config *after)
+{
+    for (size_t i = 0; i < option_count(); i++) {
+        const struct option *option = option_at(i);
+        if ((option->programs & PROGRAM_FRONTEND) != 0 &&
+            !option_reloads(option, PROGRAM_FRONTEND) && is_changed(option, before, after)) {
+            log_warning("needs a restart", LOG_TEXT("option", option->key));
+        }
+    }
+}
+
+static int load(const struct command_line *line, struct config **config)
+{
+    struct problems *problems = problems_new(PROBLEMS_MAX);
+    int result = problems == NULL ? -ENOMEM : command_line_load(line, problems, config);
+    if (problems != NULL) {
+        problems_each(problems, tell_problem, NULL);
+    }
+    problems_free(problems);
+    return result;
+}
+
+int reload(struct frontend *frontend, const struct command_line *line, struct config **config)
+{
+    struct config *wanted = NULL;
+    struct error error = {.line = 0};
+    int result = load(line, &wanted);
+    if (result == 0) {
+        result = frontend_reload(frontend, wanted, reload_wants_verbose(line, wanted), &error);
+        if (result < 0) {
+            log_error_value(LOG_LEVEL_ERROR, "configuration", &error);
+        }
+    }
+    stats_add(frontend->stats, result < 0 ? STAT_RELOAD_FAILURES : STAT_RELOADS, 1);
+    if (result < 0) {
+        config_unref(wanted);
+        log_error("reload failed, going on as before");
+        return result;
+    }
+    log_set_level(reload_log_level(line, wanted));
+    tell_what_needs_a_restart(*config, wanted);
+    config_unref(*config);
+    *config = wanted;
+    log_info("reloaded");
+    return 0;
+}
