@@ -388,6 +388,7 @@ int main(int argc, char **argv)
     struct rsa_key *server = NULL;
     unsigned count = options.binary_count + 1;
     struct identities *identities = identities_new(2048, AGENTS);
+    setvbuf(stdout, NULL, _IOLBF, 0); /* it takes long: show what is there */
     CHECK(rsa_generate(2048, NULL, &server) == 0);
     instance_keys_make(server, &keys);
     contestant_start_bare(&contestants[0]);

@@ -174,6 +174,7 @@ int main(int argc, char **argv)
     struct bench bench = {.options = parse(argc, argv)};
     struct instance_keys keys;
     allow_files();
+    setvbuf(stdout, NULL, _IOLBF, 0); /* it takes long: show what is there */
     CHECK(rsa_generate(1024, NULL, &bench.server) == 0);
     instance_keys_make(bench.server, &keys);
     bench.identities = identities_new(2048, bench.options.agents);

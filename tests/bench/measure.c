@@ -10,6 +10,7 @@
 struct measure_options measure_options(int argc, char **argv, const char *summary)
 {
     struct measure_options options = {.check = false};
+    setvbuf(stdout, NULL, _IOLBF, 0); /* it takes long: show what is there */
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--check") == 0) {
             options.check = true;
