@@ -16,8 +16,8 @@ static void check_address(const struct address *address, uint16_t default_port)
     if (!address_is_unix(address)) {
         CHECK(address_parse(written, default_port, &again, &error) == 0);
         CHECK(address_equal(address, &again) && address_port(&again) == address_port(address));
-        CHECK(address_from_host(str_from(address_format_host(address, text)),
-                                address_port(address), &again, &error) == 0);
+        CHECK(address_from_host(str_from(address_format_host(address, text)), address_port(address),
+                                &again, &error) == 0);
         CHECK(address_equal(address, &again));
     }
 }
