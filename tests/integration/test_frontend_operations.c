@@ -560,3 +560,24 @@ Test(frontend_operations, promtool_accepts_the_metrics)
         cr_expect(is_forgiven(line), "%s", line);
     }
 }
+
+Test(frontend_operations, every_metric_is_in_the_manual)
+{
+    size_t len, count = 0;
+    char *manual = read_file("docs/operations.md", &len);
+    cr_assert_not_null(manual);
+    start_with_metrics();
+    char *page = scrape(metrics_port());
+    for (char *line = strtok(page, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        char name[128], quoted[132];
+        if (sscanf(line, "# TYPE %127s", name) == 1) {
+            snprintf(quoted, sizeof quoted, "`%s", name);
+            cr_expect_not_null(strstr(manual, quoted), "%s is not in docs/operations.md", name);
+            count++;
+        }
+    }
+    cr_expect_gt(count, 40);
+    free(page);
+    free(manual);
+    cr_expect_eq(instance_stop(&instance, STOP_PATIENCE), 0);
+}
