@@ -172,9 +172,14 @@ static int stop(struct instance *instance)
     usec_t bound = 2 * timeout + STOP_MARGIN; /* polls, then the store */
     sd_notifyf(0, "STOPPING=1\nSTATUS=finishing polls\nEXTEND_TIMEOUT_USEC=%lld", (long long)bound);
     bound_stop(bound);
-    if (server_stop(instance->server, timeout) < 0) {
+    int result = server_stop(instance->server, timeout);
+    if (result < 0) {
         log_error("stopped before everything was finished");
         status = EXIT_STATUS_FAILED;
+    }
+    if (result == -ETIMEDOUT) {
+        log_limits_flush();
+        _exit(status); /* threads hang: nothing can be freed */
     }
     monitor_stop(instance->monitor);
     frontend_close(&instance->frontend);

@@ -24,11 +24,15 @@ enum log_level reload_log_level(const struct command_line *line, const struct co
 
 static void tell_problem(void *context, const struct problem_view *problem)
 {
+    enum log_level level =
+        problem->severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING;
+    struct log_field hint = {.key = NULL};
     (void)context;
-    LOG_AT(
-        problem->severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, NULL,
-        "configuration", LOG_TEXT("place", problem->place), LOG_TEXT("problem", problem->message),
-        problem->hint == NULL ? (struct log_field){.key = NULL} : LOG_TEXT("hint", problem->hint));
+    if (problem->hint != NULL) {
+        hint = LOG_TEXT("hint", problem->hint);
+    }
+    LOG_AT(level, NULL, "configuration", LOG_TEXT("place", problem->place),
+           LOG_TEXT("problem", problem->message), hint);
 }
 
 static bool lists_are_equal(const struct option_list *a, const struct option_list *b)

@@ -16,8 +16,11 @@ struct server;
 MUST_CHECK int server_start(struct frontend *frontend, const struct config *config, int fd,
                             struct server **server, struct error *error);
 
-/* Take no new connections, finish the polls that are under way within `patience`, then close all
- * connections. 0, or -ETIMEDOUT: some poll did not end; it was cut off. */
+/* Take no new connections, finish the polls that are under way within `patience` and write what
+ * they brought within another, then close all connections.
+ *
+ * 0; -ECANCELED: some poll did not end, it was refused; -ETIMEDOUT: the store hangs, nothing was
+ * closed, and there is nothing left to do but to end the process. */
 MUST_CHECK int server_stop(struct server *server, usec_t patience);
 
 /* What an instance exports: /metrics on a socket of its own; `fd` is taken. */

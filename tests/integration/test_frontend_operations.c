@@ -297,6 +297,34 @@ Test(frontend_operations, ends_in_time_beside_a_stopped_writer)
     CHECK(waitpid(writer, NULL, 0) == writer);
 }
 
+Test(frontend_operations, gives_up_in_time_when_the_store_hangs)
+{
+    struct http_client client;
+    char head[128];
+    instance_set(&instance, "Datastore.busy_timeout=600s");
+    instance_set(&instance, "Frontend.stop_timeout=1s");
+    instance_start(&instance);
+    enrol();
+    pid_t writer = start_stopped_writer();
+    fake_agent_say(&agent, "aff4:/flows/S:Stats", "ClientStats", STR("x"));
+    struct str packet = fake_agent_packet(&agent);
+    int len = snprintf(head, sizeof head,
+                       "POST /control?api=3 HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+                       packet.len);
+    http_connect(&client, instance.port);
+    cr_assert(http_send(&client, str_make(head, (size_t)len)));
+    cr_assert(http_send(&client, packet));
+    expect_health_soon(503, 5 * USEC_PER_SEC);
+    cr_expect_eq(instance_stop(&instance, 10 * USEC_PER_SEC), 1);
+    char *said = instance_log(&instance);
+    cr_expect_not_null(strstr(said, "stopped before everything was finished"), "%s", said);
+    free(said);
+    http_close(&client);
+    free_str(packet);
+    kill(writer, SIGKILL);
+    CHECK(waitpid(writer, NULL, 0) == writer);
+}
+
 /* ---- The access line ---- */
 
 static char *last_line(const char *event)
@@ -559,4 +587,25 @@ Test(frontend_operations, promtool_accepts_the_metrics)
     for (const char *line = strtok(said, "\n"); line != NULL; line = strtok(NULL, "\n")) {
         cr_expect(is_forgiven(line), "%s", line);
     }
+}
+
+Test(frontend_operations, every_metric_is_in_the_manual)
+{
+    size_t len, count = 0;
+    char *manual = read_file("docs/operations.md", &len);
+    cr_assert_not_null(manual);
+    start_with_metrics();
+    char *page = scrape(metrics_port());
+    for (char *line = strtok(page, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        char name[128], quoted[132];
+        if (sscanf(line, "# TYPE %127s", name) == 1) {
+            snprintf(quoted, sizeof quoted, "`%s", name);
+            cr_expect_not_null(strstr(manual, quoted), "%s is not in docs/operations.md", name);
+            count++;
+        }
+    }
+    cr_expect_gt(count, 40);
+    free(page);
+    free(manual);
+    cr_expect_eq(instance_stop(&instance, STOP_PATIENCE), 0);
 }

@@ -216,6 +216,7 @@ Test(frontend_reload, a_new_key_is_met_by_agents_that_fetch_it_and_opens_nothing
     expect_certificate_served();
     /* Its cipher was known a moment ago; but no answer could be believed any more. */
     cr_expect_eq(fake_agent_poll_once(&agent, instance.port), 400);
+    cr_expect_str_eq(agent.reason, "cipher_decrypt");
     meet_again(next);
     cr_expect_eq(fake_agent_poll_once(&agent, instance.port), 200);
     cr_expect_eq(fake_agent_poll_once(&agent, instance.port), 200);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/metrics.h"
+#include "base/process_metrics.h"
 #include "support/support.h"
 
 static struct metrics *metrics;
@@ -338,6 +339,52 @@ Test(metrics, threads_count_without_loss_while_somebody_reads)
     cr_assert_eq(metrics_value(metrics, shared_counter), THREADS * ROUNDS);
     cr_assert_eq(metrics_observed(metrics, shared_histogram), THREADS * ROUNDS);
     cr_assert_not_null(strstr(written(), "many_total{n=\"7\"} 3\n"));
+}
+
+Test(metrics, sizes_are_counted_in_powers_of_two)
+{
+    struct metric bundles = single(METRIC_SIZES, "bundles");
+    metrics_observe_size(shard, bundles, 0);
+    metrics_observe_size(shard, bundles, 1);
+    metrics_observe_size(shard, bundles, 2);
+    metrics_observe_size(shard, bundles, 3);
+    metrics_observe_size(shard, bundles, UINT64_MAX / 2);
+    cr_assert_eq(metrics_observed(metrics, bundles), 5);
+    const char *page = written();
+    cr_expect_not_null(strstr(page, "# TYPE bundles histogram\n"));
+    cr_expect_not_null(strstr(page, "\nbundles_bucket{le=\"1\"} 2\n"));
+    cr_expect_not_null(strstr(page, "\nbundles_bucket{le=\"2\"} 3\n"));
+    cr_expect_not_null(strstr(page, "\nbundles_bucket{le=\"4\"} 4\n"));
+    cr_expect_not_null(strstr(page, "\nbundles_bucket{le=\"1048576\"} 4\n"));
+    cr_expect_not_null(strstr(page, "\nbundles_bucket{le=\"+Inf\"} 5\n"));
+    cr_expect_not_null(strstr(page, "\nbundles_sum 9223372036854775813\n"));
+    cr_expect_not_null(strstr(page, "\nbundles_count 5\n"));
+}
+
+Test(metrics, a_counter_may_be_somebody_elses)
+{
+    double operations = 12;
+    cr_assert_eq(metrics_counter_function(metrics, "operations_total", "O.", give, &operations), 0);
+    cr_assert_str_eq(written(), "# HELP operations_total O.\n"
+                                "# TYPE operations_total counter\n"
+                                "operations_total 12\n");
+}
+
+Test(metrics, the_process_tells_of_itself)
+{
+    cr_assert_eq(process_metrics_define(metrics, "1.2.3"), 0);
+    const char *page = written();
+    static const char *const names[] = {"portico_build_info{version=\"1.2.3\"} 1\n",
+                                        "\nprocess_resident_memory_bytes ",
+                                        "\nprocess_virtual_memory_bytes ",
+                                        "\nprocess_start_time_seconds ",
+                                        "\nprocess_open_fds ",
+                                        "\nprocess_max_fds ",
+                                        "\nprocess_cpu_seconds_total "};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        cr_expect_not_null(strstr(page, names[i]), "%s", names[i]);
+    }
+    cr_expect_null(strstr(page, "NaN"), "%s", page);
 }
 
 /* Runs `promtool check metrics` with the page as its input. Its exit status, 127: no promtool. */

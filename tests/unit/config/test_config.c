@@ -23,7 +23,7 @@ Test(config, has_defaults_without_any_file)
     cr_assert(!config_is_set(loaded.config, "Frontend.port_max"));
     cr_assert_eq(config_frontend_range(loaded.config).last, 8080);
     cr_assert_eq(config_size(loaded.config, "Balancer.buffer"), 65536);
-    cr_assert_eq(config_usec(loaded.config, "Datastore.commit_delay"), 0);
+    cr_assert_eq(config_usec(loaded.config, "Datastore.commit_delay"), 500);
     cr_assert_eq(config_enum(loaded.config, "Frontend.enrolment"), 0);
     cr_assert_str_eq(config_str(loaded.config, "Balancer.admin_socket"),
                      "/run/portico/balancer.sock");

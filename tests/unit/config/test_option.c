@@ -51,6 +51,17 @@ Test(option, known_foreign_sections_are_no_misspellings)
     cr_assert_null(option_in_misspelt_section(STR("Elsewhere.implementation")));
 }
 
+Test(option, a_reload_may_be_one_programs_alone)
+{
+    const struct option *port = option_find(STR("Frontend.bind_port"));
+    const struct option *body = option_find(STR("Frontend.max_body"));
+    const struct option *threads = option_find(STR("Frontend.threads"));
+    cr_expect(option_reloads(port, PROGRAM_BALANCER));
+    cr_expect_not(option_reloads(port, PROGRAM_FRONTEND));
+    cr_expect(option_reloads(body, PROGRAM_FRONTEND));
+    cr_expect_not(option_reloads(threads, PROGRAM_FRONTEND));
+}
+
 Test(option, finds_the_words_of_an_enum)
 {
     const struct option *option = option_find(STR("Frontend.enrolment"));
