@@ -72,6 +72,12 @@ enum presence health_after_probe(enum presence presence, struct probe_history *h
     case PROBE_REFUSED:
         *history = (struct probe_history){0};
         return PRESENCE_ABSENT;
+    case PROBE_UNREACHED:
+        return presence == PRESENCE_ABSENT
+                   ? presence
+                   : health_after_probe(presence, history, PROBE_BAD, rise, fall);
+    case PROBE_UNKNOWN:
+        break;
     }
     return presence;
 }

@@ -52,8 +52,11 @@ struct probe_history {
 
 enum probe_result {
     PROBE_GOOD,
-    PROBE_BAD,     /* connected, but an answer of 5xx, none in time, or garbage */
-    PROBE_REFUSED, /* nobody listens */
+    PROBE_BAD,       /* connected, but an answer of 5xx, none in time, or garbage */
+    PROBE_REFUSED,   /* nobody listens */
+    PROBE_UNREACHED, /* no connection in time, or no way there: an absent member stays absent, for a
+                      * firewall may hide that nobody listens; for others it is a bad one */
+    PROBE_UNKNOWN,   /* we could not probe, for lack of descriptors say: nothing changes */
 };
 
 /* The presence after one more probe. A member that was absent is up at its first good probe (it has

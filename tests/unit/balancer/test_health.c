@@ -60,7 +60,7 @@ Test(health, combines_its_axes)
     }
 }
 
-/* Probes: g good, b bad, r refused. Presence after each: U, D, A. */
+/* Probes: g good, b bad, r refused, u unreached, x unknown. Presence after each: U, D, A. */
 static const struct {
     enum presence start;
     unsigned rise, fall;
@@ -80,7 +80,26 @@ static const struct {
     {PRESENCE_DOWN, 2, 3, "rg", "AU"},
     {PRESENCE_UP, 1, 1, "bgbg", "DUDU"},
     {PRESENCE_DOWN, 3, 1, "ggg", "DDU"},
+    {PRESENCE_ABSENT, 2, 3, "uuuug", "AAAAU"},
+    {PRESENCE_UP, 2, 3, "buuu", "UUDD"},
+    {PRESENCE_UP, 2, 3, "xbxbxb", "UUUUUD"},
+    {PRESENCE_DOWN, 2, 3, "gxg", "DDU"},
 };
+
+static enum probe_result result_of(char probe)
+{
+    static const char letters[] = {
+        [PROBE_GOOD] = 'g',      [PROBE_BAD] = 'b',     [PROBE_REFUSED] = 'r',
+        [PROBE_UNREACHED] = 'u', [PROBE_UNKNOWN] = 'x',
+    };
+    for (size_t i = 0; i < sizeof letters; i++) {
+        if (letters[i] == probe) {
+            return (enum probe_result)i;
+        }
+    }
+    cr_assert_fail("%c", probe);
+    return PROBE_UNKNOWN;
+}
 
 Test(health, rises_and_falls_by_probes_in_a_row)
 {
@@ -88,10 +107,7 @@ Test(health, rises_and_falls_by_probes_in_a_row)
         enum presence presence = walks[i].start;
         struct probe_history history = {0};
         for (size_t j = 0; walks[i].probes[j] != '\0'; j++) {
-            char probe = walks[i].probes[j];
-            enum probe_result result = probe == 'g'   ? PROBE_GOOD
-                                       : probe == 'b' ? PROBE_BAD
-                                                      : PROBE_REFUSED;
+            enum probe_result result = result_of(walks[i].probes[j]);
             presence = health_after_probe(presence, &history, result, walks[i].rise, walks[i].fall);
             cr_assert_eq("ADU"[presence], walks[i].presences[j], "walk %zu, probe %zu", i, j);
             cr_assert(history.good == 0 || history.bad == 0);
