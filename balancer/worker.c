@@ -199,6 +199,7 @@ static void *run(void *context)
     worker->pools = NULL;
     accesslog_shard_free(worker->log);
     worker->log = NULL;
+    atomic_store(&worker->has_ended, true);
     loop_post(worker->shared->control, worker->shared->ended);
     return NULL;
 }

@@ -58,6 +58,7 @@ struct worker_update {
 struct worker {
     pthread_t thread;
     bool has_thread;
+    atomic_bool has_ended; /* its loop: it hears nothing more */
     unsigned number;
     struct loop *loop;
     struct shared *shared;
