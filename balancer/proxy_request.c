@@ -90,7 +90,8 @@ void proxy_read_head(struct proxy *proxy)
         }
     } while (more && (proxy_is(proxy, PROXY_IDLE) || proxy_is(proxy, PROXY_READ_HEAD)));
     if (proxy_is(proxy, PROXY_IDLE) || proxy_is(proxy, PROXY_READ_HEAD)) {
-        (void)proxy_watch_more(proxy);
+        proxy_rest(proxy);
+        (void)proxy_watch(proxy, WATCH_READ);
     }
 }
 
@@ -108,7 +109,7 @@ static bool decide_way(struct proxy *proxy)
         }
         exchange->body_left = head->body_bytes;
         exchange->body_done = head->body_bytes == 0;
-        exchange->way = head->body_bytes > rules->buffer_bytes ? BODY_STREAM : BODY_WHOLE;
+        exchange->way = head->body_bytes > exchange->buffer_bytes ? BODY_STREAM : BODY_WHOLE;
     } else if (head->framing == HTTP1_BODY_CHUNKED) {
         http1_chunked_init(&exchange->chunked_in);
     }
@@ -309,7 +310,7 @@ static int take_body(struct proxy *proxy, struct http1_refusal *refusal)
 /* A chunked body that turns out to be large is streamed, too. */
 static bool outgrows_buffer(const struct proxy *proxy)
 {
-    return proxy->exchange->body_bytes > proxy->worker->rules->buffer_bytes;
+    return proxy->exchange->body_bytes > proxy->exchange->buffer_bytes;
 }
 
 void proxy_continue_body(struct proxy *proxy)
@@ -326,6 +327,10 @@ void proxy_continue_body(struct proxy *proxy)
     }
     if (done == 1 || exchange->way == BODY_STREAM) {
         send_to_member(proxy);
+        return;
+    }
+    if (exchange->request.expect_continue && !exchange->wrote_continue &&
+        !proxy_is_admitted(proxy)) {
         return;
     }
     ask_for_body(proxy);
@@ -365,7 +370,7 @@ void proxy_read_body(struct proxy *proxy)
         proxy_continue_body(proxy);
     } while (more && proxy_is(proxy, PROXY_READ_BODY));
     if (proxy_is(proxy, PROXY_READ_BODY)) {
-        (void)proxy_watch_more(proxy);
+        (void)proxy_watch(proxy, WATCH_READ);
     }
 }
 
@@ -420,6 +425,7 @@ bool proxy_next_piece(struct proxy *proxy)
     struct exchange *exchange = proxy->exchange;
     bool is_refused = false;
     drop_piece(exchange);
+    ask_for_body(proxy);
     if (exchange_raw(exchange).len == 0 || !take_piece(proxy, &is_refused)) {
         if (is_refused) {
             return false;
@@ -435,7 +441,10 @@ bool proxy_next_piece(struct proxy *proxy)
             return false;
         }
         if (!take_piece(proxy, &is_refused)) {
-            return !is_refused && proxy_watch_more(proxy) && false;
+            if (!is_refused) {
+                (void)proxy_watch(proxy, WATCH_READ);
+            }
+            return false;
         }
     }
     proxy_frame_piece(exchange);

@@ -128,6 +128,24 @@ size_t range_usable(const struct range *range)
     return usable > 0 ? usable : count_level(range, LAST_RESORT);
 }
 
+static bool level_has_room(const struct range *range, enum usability level, unsigned limit)
+{
+    for (size_t i = 0; i < range->count; i++) {
+        const struct member *member = range->members[i];
+        if (health_usability(member_health(member)) == level &&
+            atomic_load_explicit(&member->in_flight, memory_order_relaxed) < limit) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool range_has_room(const struct range *range, unsigned in_flight_limit)
+{
+    return level_has_room(range, USABLE, in_flight_limit) ||
+           (count_level(range, USABLE) == 0 && level_has_room(range, LAST_RESORT, in_flight_limit));
+}
+
 /* ---- Choosing ---- */
 
 bool tried_holds(const struct tried *tried, const struct member *member)

@@ -57,6 +57,9 @@ bool range_holds(const struct range *range, const struct member *member);
 MUST_CHECK int range_choose(struct range *range, unsigned in_flight_limit, struct tried *tried,
                             struct member **member);
 
+/* Whether range_choose() would find a member for a new request. */
+bool range_has_room(const struct range *range, unsigned in_flight_limit);
+
 /* How many may be used now, last resorts only when there is nothing better. */
 size_t range_usable(const struct range *range);
 
