@@ -61,7 +61,7 @@ struct range *range_new(const struct range_place *places, size_t count, const st
                         struct counters *counters, struct loop *board, struct task *changed)
 {
     CHECK(algorithm < ARRAY_LEN(algorithms));
-    struct range *range = calloc(1, sizeof *range + count * sizeof range->members[0]);
+    struct range *range = calloc(1, sizeof *range + count * sizeof(struct member *));
     if (range == NULL) {
         return NULL;
     }
