@@ -33,8 +33,9 @@ struct range_place {        /* one member to be */
 };
 
 /* A set of the members at `places`; those that `old` (may be NULL) has at the same address and
- * under the same name are kept, the others made. One reference. `ticket` is borrowed: the
- * round-robin counter, one for the process. NULL when there is no memory. */
+ * under the same name are kept, the others made; one that was there under another name leaves its
+ * health to its successor. One reference. `ticket` is borrowed: the round-robin counter, one for
+ * the process. NULL when there is no memory. */
 struct range *range_new(const struct range_place *places, size_t count, const struct range *old,
                         enum balance_algorithm algorithm, atomic_uint_least64_t *ticket,
                         struct counters *counters, struct loop *board, struct task *changed);
