@@ -28,13 +28,13 @@ static void set_member(struct balancer *balancer, unsigned i, struct health heal
     atomic_init(&member->health, health_pack(health));
 }
 
-struct balancer *fake_balancer_new(void)
+struct balancer *fake_balancer_new(const struct clock *clock)
 {
     struct error error;
     struct balancer *balancer = aligned_alloc(64, sizeof *balancer);
     cr_assert_not_null(balancer);
     memset(balancer, 0, sizeof *balancer);
-    balancer->loop = loop_new(&clock_system, &error);
+    balancer->loop = loop_new(clock, &error);
     balancer->counters = counters_new();
     balancer->shard = counters_shard(balancer->counters);
     balancer->config = load_config();
