@@ -22,7 +22,10 @@ enum accesslog_format {
 };
 
 /* The line of one request, its LF included; whatever bytes the peer sent, the line is one line of
- * valid UTF-8 (JSON: one object). 0, -ENOBUFS or -ENOMEM. Pure. */
+ * valid UTF-8 (JSON: one object). Long texts are cut: targets at 4 KiB, others at 1 KiB. 0,
+ * -ENOMEM, or -ENOBUFS: no room for the longest line that this could have become (ACCESS_LINE_MAX
+ * always suffices); all or nothing is appended. Pure. */
+enum { ACCESS_LINE_MAX = 64 * 1024 };
 MUST_CHECK int access_line_write(enum accesslog_format format, const struct record *record,
                                  struct buffer *out);
 

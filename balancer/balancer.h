@@ -10,6 +10,7 @@
 #include "accesslog.h"
 #include "base/compiler.h"
 #include "base/error.h"
+#include "base/list.h"
 #include "config/config.h"
 #include "counters.h"
 #include "net/loop.h"
@@ -17,6 +18,18 @@
 #include "worker.h"
 
 struct balancer;
+struct command_line;
+
+/* Everything made and listening, nothing running. `line` is borrowed for reloads, `config` is that
+ * of the start. NULL with words. */
+struct balancer *balancer_new(const struct command_line *line, const struct config *config,
+                              struct error *error);
+void balancer_free(struct balancer *balancer);
+
+/* Serve until told to stop and drained. Signals: SIGHUP reloads, SIGUSR1 reopens the access log,
+ * SIGTERM and SIGINT drain, the second one ends at once; they must be blocked in all threads. 0, or
+ * a negative errno with words when it could not begin. */
+MUST_CHECK int balancer_run(struct balancer *balancer, struct error *error);
 
 /* ---- For the administration ---- */
 
@@ -46,6 +59,7 @@ struct question {
     void (*visit)(struct worker *worker, struct question *question);
     void (*done)(struct question *question);
     /* The balancer's own. */
+    struct list_link link;
     struct task task;
     struct balancer *balancer;
     unsigned next;

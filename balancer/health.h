@@ -30,7 +30,8 @@ struct health {
 
 enum usability {
     UNUSABLE,
-    LAST_RESORT, /* only when no member is USABLE: better a doubtful one than none */
+    LAST_RESORT, /* down or ejected, but there: only when no member is USABLE, since a doubtful one
+                  * is better than none; so the last member is never taken out */
     USABLE,
 };
 
@@ -43,20 +44,24 @@ const char *health_word(struct health health);
 uint32_t health_pack(struct health health);
 struct health health_unpack(uint32_t packed);
 
-/* Probes in a row that agree before the presence changes (RFC-less, as HAProxy's rise and fall).
- * A refused connection needs no second: the port is absent at once. */
+/* Probes in a row that agree before the presence changes between up and down. A refused connection
+ * needs no second: the port is absent at once. */
 struct probe_history {
     uint8_t good, bad; /* in a row; one of them is 0 */
 };
 
 enum probe_result {
     PROBE_GOOD,
-    PROBE_BAD,     /* an answer other than 2xx, none in time, garbage */
-    PROBE_REFUSED, /* nobody listens */
+    PROBE_BAD,       /* connected, but an answer of 5xx, none in time, or garbage */
+    PROBE_REFUSED,   /* nobody listens */
+    PROBE_UNREACHED, /* no connection in time, or no way there: an absent member stays absent, for a
+                      * firewall may hide that nobody listens; for others it is a bad one */
+    PROBE_UNKNOWN,   /* we could not probe, for lack of descriptors say: nothing changes */
 };
 
-/* The presence after one more probe. A member that was absent is up at its first good probe: it has
- * just started and there is nothing to be careful about. */
+/* The presence after one more probe. A member that was absent is up at its first good probe (it has
+ * just started and there is nothing to be careful about) and down at its first bad one. `rise` and
+ * `fall` are 1 to 255. */
 enum presence health_after_probe(enum presence presence, struct probe_history *history,
                                  enum probe_result result, unsigned rise, unsigned fall);
 

@@ -27,15 +27,14 @@ enum balance_algorithm {
     BALANCE_LEAST, /* fewest requests in flight; equal ones in turn */
 };
 
-struct range_place { /* one member to be */
+struct range_place {        /* one member to be */
     struct address address; /* with port */
     const char *name;
 };
 
-/* A set of the members at `places`; those that `old` (may be NULL) has at the same address and under
- * the same name are kept, the others made. One reference. `ticket` is borrowed: the round-robin
- * counter, one for the process.
- * NULL when there is no memory. */
+/* A set of the members at `places`; those that `old` (may be NULL) has at the same address and
+ * under the same name are kept, the others made. One reference. `ticket` is borrowed: the
+ * round-robin counter, one for the process. NULL when there is no memory. */
 struct range *range_new(const struct range_place *places, size_t count, const struct range *old,
                         enum balance_algorithm algorithm, atomic_uint_least64_t *ticket,
                         struct counters *counters, struct loop *board, struct task *changed);
@@ -49,9 +48,12 @@ bool range_holds(const struct range *range, const struct member *member);
 /* Choose a member for one request and enter it. Equal members that are usable all the time get
  * requests in turn, exactly, over all threads.
  *
+ * Last resorts are chosen when no other is there, or a request has tried all others.
+ *
  * 0: *member is borrowed from the range and entered; leave it with member_leave(). It was added to
  * `tried`. -EAGAIN: each one that may be used has `in_flight_limit` requests. -EHOSTDOWN: none may
- * be used, or all of those were tried. O(members); fine below some thousands. Any thread. */
+ * be used, or all of those were tried, or TRIED_MAX were. O(members); fine below some thousands.
+ * Any thread. */
 MUST_CHECK int range_choose(struct range *range, unsigned in_flight_limit, struct tried *tried,
                             struct member **member);
 

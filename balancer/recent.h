@@ -32,8 +32,8 @@ struct recent_request {
 /* A refused request: where, why, and the bytes around it (raw: escaped by who prints them). */
 struct recent_error {
     struct recent_request request;
-    uint32_t offset;      /* in the input that was being read */
-    uint32_t excerpt_at;  /* offset of the excerpt's first byte */
+    uint32_t offset;     /* in the input that was being read */
+    uint32_t excerpt_at; /* offset of the excerpt's first byte */
     uint16_t excerpt_len;
     uint8_t excerpt[RECENT_HEAD];
 };
@@ -43,8 +43,9 @@ struct recent;
 struct recent *recent_new(void); /* NULL: no memory */
 void recent_free(struct recent *recent);
 void recent_add(struct recent *recent, const struct record *record);
-/* `input`: what was read of the refused request. Values of Authorization, Cookie and
- * Proxy-Authorization fields in it are blanked out. */
+/* For `errors`; recent_add() is for `explain`, so call both. `input`: what was read of the refused
+ * message, from offset 0 on. What stands behind Authorization, Proxy-Authorization, Cookie and
+ * Set-Cookie in it is blanked out, however malformed the line is. */
 void recent_add_error(struct recent *recent, const struct record *record, struct str input);
 
 /* From the newest on; NULL behind the oldest. */
