@@ -162,7 +162,7 @@ static const struct expectation expectations[] = {
     SERVED("J01", 1, 0, "Content-Length: 5\r\n", NULL, NULL),
     SERVED("J03", 1, CLOSES, "GET /server.pem HTTP/1.1\r\n", NULL, NULL),
     SERVED("J05", 1, 0, "GET /x HTTP/1.1\r\n", NULL, NULL),
-    SERVED("J06", 1, 0, NULL, "T:", "abc"),
+    SERVED("J06", 1, 0, NULL, "\r\nT:", "abc"),
     SERVED("J08", 10, 0, NULL, NULL, NULL),
     SERVED("J10", 1, 0, "X: \xe9\r\n", NULL, NULL),
 };
