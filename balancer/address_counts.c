@@ -18,8 +18,8 @@ struct address_counts {
 struct address_counts *address_counts_new(void)
 {
     struct address_counts *counts = calloc(1, sizeof *counts);
-    if (counts != NULL && getrandom(counts->secrets, sizeof counts->secrets, 0) !=
-                              (ssize_t)sizeof counts->secrets) {
+    if (counts != NULL &&
+        getrandom(counts->secrets, sizeof counts->secrets, 0) != (ssize_t)sizeof counts->secrets) {
         free(counts);
         counts = NULL;
     }

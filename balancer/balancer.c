@@ -103,9 +103,9 @@ static enum balance_algorithm algorithm_of(const struct config *config)
 static struct range *new_range(struct balancer *balancer, const struct range_place *places,
                                size_t count)
 {
-    return range_new(places, count, balancer->now.range,
-                     algorithm_of(balancer->now.rules->config), &balancer->shared.ticket,
-                     balancer->shared.counters, balancer->loop, &balancer->changed_task);
+    return range_new(places, count, balancer->now.range, algorithm_of(balancer->now.rules->config),
+                     &balancer->shared.ticket, balancer->shared.counters, balancer->loop,
+                     &balancer->changed_task);
 }
 
 static void places_changed(void *context, const struct places *places)
@@ -294,8 +294,8 @@ static void prepared_done(struct prepared *prepared)
     config_unref(prepared->config);
 }
 
-static int prepare(struct balancer *balancer, const struct config *config,
-                   struct prepared *prepared, struct error *error)
+static int prepare(struct balancer *balancer, struct config *config, struct prepared *prepared,
+                   struct error *error)
 {
     prepared->rules = rules_new(config, error);
     if (prepared->rules == NULL) {
@@ -371,8 +371,7 @@ static int reload(struct balancer *balancer, struct error *error)
 
 int balancer_reload(struct balancer *balancer, struct error *error)
 {
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-               (long long)clock_monotonic(&clock_system));
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic(&clock_system));
     int code = reload(balancer, error);
     counter_count(balancer->counters, code < 0 ? COUNTER_RELOADS_FAILED : COUNTER_RELOADS);
     if (code < 0) {
@@ -421,9 +420,8 @@ static int watch_signals(struct balancer *balancer, struct error *error)
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGUSR1);
     watch_init(&balancer->signals, signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), signalled);
-    int code = balancer->signals.fd < 0
-                   ? -errno
-                   : watch_set(balancer->loop, &balancer->signals, WATCH_READ);
+    int code = balancer->signals.fd < 0 ? -errno
+                                        : watch_set(balancer->loop, &balancer->signals, WATCH_READ);
     return code < 0 ? error_set_errno(error, code, "cannot listen to signals") : 0;
 }
 
@@ -496,8 +494,7 @@ static unsigned count_workers(const struct config *config)
     return processors < 1 ? 1 : (unsigned)processors;
 }
 
-static int make_workers(struct balancer *balancer, const struct config *config,
-                        struct error *error)
+static int make_workers(struct balancer *balancer, const struct config *config, struct error *error)
 {
     unsigned count = count_workers(config);
     balancer->workers = calloc(count, sizeof(struct worker *));
@@ -560,16 +557,16 @@ static int make_administration(struct balancer *balancer, const struct config *c
     if (config_int(config, "Balancer.admin_port") == 0) {
         return 0;
     }
-    int code = address_from_host(str_from(config_str(config, "Balancer.admin_address")),
-                                 (uint16_t)config_int(config, "Balancer.admin_port"), &address,
-                                 error);
+    int code =
+        address_from_host(str_from(config_str(config, "Balancer.admin_address")),
+                          (uint16_t)config_int(config, "Balancer.admin_port"), &address, error);
     if (code == 0) {
         balancer->admin_http = admin_http_new(balancer, &address, error);
     }
     return code == 0 && balancer->admin_http == NULL ? -EADDRINUSE : code;
 }
 
-static int make_all(struct balancer *balancer, const struct config *config, struct error *error)
+static int make_all(struct balancer *balancer, struct config *config, struct error *error)
 {
     struct prepared prepared = {.config = NULL};
     balancer->loop = loop_new(&clock_system, error);
@@ -600,7 +597,7 @@ static int make_all(struct balancer *balancer, const struct config *config, stru
     return code < 0 ? code : watch_signals(balancer, error);
 }
 
-struct balancer *balancer_new(const struct command_line *line, const struct config *config,
+struct balancer *balancer_new(const struct command_line *line, struct config *config,
                               struct error *error)
 {
     struct balancer *balancer = aligned_alloc(_Alignof(struct balancer), sizeof *balancer);

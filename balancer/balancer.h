@@ -22,7 +22,7 @@ struct command_line;
 
 /* Everything made and listening, nothing running. `line` is borrowed for reloads, `config` is that
  * of the start. NULL with words. */
-struct balancer *balancer_new(const struct command_line *line, const struct config *config,
+struct balancer *balancer_new(const struct command_line *line, struct config *config,
                               struct error *error);
 void balancer_free(struct balancer *balancer);
 

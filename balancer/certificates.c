@@ -6,7 +6,7 @@
 
 enum {
     IDENTITIES_MAX = 64,
-    VERIFY_OFF = 0,      /* words of Balancer.tls_client_verify */
+    VERIFY_OFF = 0, /* words of Balancer.tls_client_verify */
     VERIFY_REQUIRED = 2,
     MIN_VERSION_1_3 = 1, /* of Balancer.tls_min_version */
 };
@@ -22,10 +22,11 @@ int certificates_load(const struct config *config, struct tls_tickets *tickets,
     }
     if (files.count == 0 || files.count > IDENTITIES_MAX) {
         error_set_key(error, "Balancer.tls_certificates");
-        return error_set(error, -EINVAL,
-                         "Balancer.tls_bind_port wants 1 to %d PEM files with a certificate and its "
-                         "key",
-                         IDENTITIES_MAX);
+        return error_set(
+            error, -EINVAL,
+            "Balancer.tls_bind_port wants 1 to %d PEM files with a certificate and its "
+            "key",
+            IDENTITIES_MAX);
     }
     for (size_t i = 0; i < files.count; i++) {
         const struct tls_pem pem = {.file = files.items[i]};

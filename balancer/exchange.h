@@ -40,8 +40,8 @@ struct exchange {
 
     /* To the member: the head, in canonical form. Its method and target are what logs show. */
     struct buffer head;
-    /* What is being sent: the head, unless that is done, and a piece of the body (all of it, when it
-     * was read whole), framed when it goes out chunked. */
+    /* What is being sent: the head, unless that is done, and a piece of the body (all of it, when
+     * it was read whole), framed when it goes out chunked. */
     bool is_head_sent;
     uint8_t prefix_len;
     char prefix[HTTP1_CHUNK_HEAD_MAX];
@@ -63,21 +63,21 @@ struct exchange {
     uint64_t answer_relayed; /* bytes of the answer's body that came */
 
     enum body_way way;
-    bool body_done;          /* the client's body was read to its end */
-    bool answers_chunked;    /* to the client */
-    bool may_repeat;         /* although a member may have acted on it */
-    bool was_delivered;      /* some bytes of it may have reached a member */
-    bool is_answered;        /* the head of a final answer was begun */
-    bool closes;             /* the client's connection ends with this answer */
+    bool body_done;       /* the client's body was read to its end */
+    bool answers_chunked; /* to the client */
+    bool may_repeat;      /* although a member may have acted on it */
+    bool was_delivered;   /* some bytes of it may have reached a member */
+    bool is_answered;     /* the head of a final answer was begun */
+    bool closes;          /* the client's connection ends with this answer */
     bool wrote_continue;
-    bool is_early;           /* the answer came before the request was read, or sent, to its end */
-    enum reason reason;      /* of our own answer; REASON_NONE: a member's */
-    size_t offset;           /* of the byte that was refused */
-    unsigned own_status;     /* of our own answer; 0: there is none */
-    size_t lingered;         /* bytes discarded before closing */
-    uint8_t interim;         /* 1xx answers so far */
-    bool wants_fresh;        /* a kept connection failed it: no other one is tried */
-    bool write_failed;       /* the member takes nothing more, but may have answered */
+    bool is_early;       /* the answer came before the request was read, or sent, to its end */
+    enum reason reason;  /* of our own answer; REASON_NONE: a member's */
+    size_t offset;       /* of the byte that was refused */
+    unsigned own_status; /* of our own answer; 0: there is none */
+    size_t lingered;     /* bytes discarded before closing */
+    uint8_t interim;     /* 1xx answers so far */
+    bool wants_fresh;    /* a kept connection failed it: no other one is tried */
+    bool write_failed;   /* the member takes nothing more, but may have answered */
     uint8_t retries;
     enum reason last_failure;
 
@@ -92,7 +92,7 @@ struct exchange {
     struct member *member; /* the last one that was chosen: a reference, or NULL */
     char request_id[REQUEST_ID_SIZE];
     char client[ADDRESS_TEXT_SIZE + 160]; /* text of X-Forwarded-For, whose last part is the peer */
-    struct str client_name;              /* the first address in it: who the client is */
+    struct str client_name;               /* the first address in it: who the client is */
 };
 
 struct exchange_pool {

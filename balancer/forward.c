@@ -190,12 +190,12 @@ size_t forward_fields(const struct forward_context *context, struct exchange *ex
 {
     bool is_trusted = rules_trust(context->rules, &context->peer);
     size_t count = 0;
-    extras[count++] = (struct http1_extra){STR("X-Forwarded-For"),
-                                           forwarded_for(context, exchange, is_trusted)};
-    extras[count++] = (struct http1_extra){STR("X-Forwarded-Proto"),
-                                           protocol(context, exchange, is_trusted)};
-    extras[count++] = (struct http1_extra){STR("X-Request-Id"),
-                                           request_id(context, exchange, is_trusted)};
+    extras[count++] =
+        (struct http1_extra){STR("X-Forwarded-For"), forwarded_for(context, exchange, is_trusted)};
+    extras[count++] =
+        (struct http1_extra){STR("X-Forwarded-Proto"), protocol(context, exchange, is_trusted)};
+    extras[count++] =
+        (struct http1_extra){STR("X-Request-Id"), request_id(context, exchange, is_trusted)};
     extras[count++] = (struct http1_extra){STR("Via"), str_from(context->via)};
     return is_trusted ? pass_others(exchange, extras, count) : count;
 }

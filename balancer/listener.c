@@ -48,13 +48,13 @@ static void say_why(struct worker *worker, int fd, enum reason reason)
     char reply[256];
     unsigned base = (unsigned)(worker->rules->retry_after / USEC_PER_SEC);
     unsigned wait = base + (unsigned)worker_random(worker, base + 1);
-    int len = snprintf(reply, sizeof reply,
-                       "HTTP/1.1 %u %s\r\nX-Portico-Reason: %s\r\nRetry-After: %u\r\n"
-                       "Connection: close\r\nContent-Length: 0\r\n\r\n",
-                       reason_status(reason),
-                       reason == REASON_ADDRESS_CONNECTIONS ? "Too Many Requests"
-                                                            : "Service Unavailable",
-                       reason_code(reason), wait);
+    int len =
+        snprintf(reply, sizeof reply,
+                 "HTTP/1.1 %u %s\r\nX-Portico-Reason: %s\r\nRetry-After: %u\r\n"
+                 "Connection: close\r\nContent-Length: 0\r\n\r\n",
+                 reason_status(reason),
+                 reason == REASON_ADDRESS_CONNECTIONS ? "Too Many Requests" : "Service Unavailable",
+                 reason_code(reason), wait);
     if (recv(fd, request, sizeof request, MSG_DONTWAIT) >= 0 || errno == EAGAIN) {
         ssize_t sent = send(fd, reply, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)sent; /* who does not hear it sees the connection end */
@@ -69,8 +69,8 @@ static void refuse(struct listener *listener, int fd, enum reason reason)
     }
     (void)shutdown(fd, SHUT_WR);
     close(fd);
-    const struct record record = {.request_id = "", .reason = reason,
-                                  .status = reason_status(reason)};
+    const struct record record = {
+        .request_id = "", .reason = reason, .status = reason_status(reason)};
     counters_record(worker->counters, &record);
 }
 
@@ -134,8 +134,10 @@ static void resume(struct timer *timer, usec_t now)
 {
     struct listener *listener = CONTAINER_OF(timer, struct listener, pause);
     struct worker *worker = listener->worker;
-    (void)fd_reserve_refill(&worker->reserve);
-    if (listener->is_open && watch_set(worker->loop, &listener->watch, WATCH_READ) < 0) {
+    /* Without a reserve the next failure only rests again. */
+    int code = fd_reserve_refill(&worker->reserve);
+    if (listener->is_open && code <= 0 &&
+        watch_set(worker->loop, &listener->watch, WATCH_READ) < 0) {
         loop_arm(worker->loop, timer, usec_add(now, PAUSE));
     }
 }

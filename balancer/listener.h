@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A worker's listeners: each worker has its own sockets on the same ports (SO_REUSEPORT), so the
- * kernel spreads connections and no lock is shared. The worker's thread, but for listener_bind(). */
+ * kernel spreads connections and no lock is shared. The worker's thread, but for listener_bind().
+ */
 #ifndef PORTICO_BALANCER_LISTENER_H
 #define PORTICO_BALANCER_LISTENER_H
 

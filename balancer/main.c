@@ -30,8 +30,8 @@ static void configure_log(const struct config *config, bool is_verbose)
 {
     const struct log_settings settings = {
         .fd = STDERR_FILENO,
-        .level = is_verbose ? LOG_LEVEL_DEBUG
-                            : (enum log_level)config_enum(config, "Logging.level"),
+        .level =
+            is_verbose ? LOG_LEVEL_DEBUG : (enum log_level)config_enum(config, "Logging.level"),
         .format = (enum log_format)config_enum(config, "Logging.format"),
     };
     log_configure(&settings);
@@ -61,7 +61,7 @@ static void block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static int serve(const struct command_line *line, const struct config *config)
+static int serve(const struct command_line *line, struct config *config)
 {
     struct error error = {.line = 0};
     block_signals();

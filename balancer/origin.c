@@ -18,26 +18,26 @@ static bool wait_for_more(struct proxy *proxy, size_t seen)
            proxy_watch(proxy, WATCH_READ);
 }
 
-static void take_origin(struct proxy *proxy, const struct proxy_origin *origin, size_t header_bytes)
+static void take_origin(struct proxy *proxy, const struct proxy_header *header, size_t header_bytes)
 {
-    char header[PROXY_PROTOCOL_MAX];
+    char taken_bytes[PROXY_PROTOCOL_V2_MAX];
     int usual = 1;
-    ssize_t taken = recv(proxy->transport.fd, header, header_bytes, MSG_DONTWAIT);
+    ssize_t taken = recv(proxy->transport.fd, taken_bytes, header_bytes, MSG_DONTWAIT);
     if (taken != (ssize_t)header_bytes ||
         setsockopt(proxy->transport.fd, SOL_SOCKET, SO_RCVLOWAT, &usual, sizeof usual) != 0) {
         proxy_close(proxy, REASON_PROXY_HEADER);
         return;
     }
-    if (origin->is_known && address_to_ip(&origin->source, &proxy->peer)) {
-        proxy->peer_port = address_port(&origin->source);
+    if (header->has_client && address_to_ip(&header->client, &proxy->peer)) {
+        proxy->peer_port = address_port(&header->client);
     }
     proxy_begin(proxy);
 }
 
 void proxy_read_origin(struct proxy *proxy)
 {
-    char seen[PROXY_PROTOCOL_MAX];
-    struct proxy_origin origin;
+    char seen[PROXY_PROTOCOL_V2_MAX];
+    struct proxy_header header;
     ssize_t count = recv(proxy->transport.fd, seen, sizeof seen, MSG_PEEK | MSG_DONTWAIT);
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
         (void)proxy_watch(proxy, WATCH_READ);
@@ -47,9 +47,9 @@ void proxy_read_origin(struct proxy *proxy)
         proxy_close(proxy, count == 0 ? REASON_NO_REQUEST : REASON_PROXY_HEADER);
         return;
     }
-    ssize_t len = proxy_protocol_parse(str_make(seen, (size_t)count), &origin);
+    ssize_t len = proxy_protocol_parse(str_make(seen, (size_t)count), &header);
     if (len > 0) {
-        take_origin(proxy, &origin, (size_t)len);
+        take_origin(proxy, &header, (size_t)len);
     } else if (len < 0 || !wait_for_more(proxy, (size_t)count)) {
         proxy_close(proxy, REASON_PROXY_HEADER);
     }

@@ -2,6 +2,7 @@
 /* The life of a proxy: states, deadlines, events. */
 #include "proxy_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -79,8 +80,8 @@ static void answer_expired(struct proxy *proxy)
 
 static void relay_expired(struct proxy *proxy)
 {
-    bool waits_for_client = buffer_size(&proxy->exchange->out) > 0 ||
-                            pipe_is_filled(&proxy->exchange->pipe);
+    bool waits_for_client =
+        buffer_size(&proxy->exchange->out) > 0 || pipe_is_filled(&proxy->exchange->pipe);
     proxy_close(proxy, waits_for_client ? REASON_WRITE_TIMEOUT : REASON_ANSWER_STALLED);
 }
 
@@ -148,8 +149,8 @@ static usec_t send_deadline(const struct proxy *proxy, usec_t now)
 static usec_t relay_deadline(const struct proxy *proxy, usec_t now)
 {
     const struct rules *rules = proxy->worker->rules;
-    bool waits_for_client = buffer_size(&proxy->exchange->out) > 0 ||
-                            pipe_is_filled(&proxy->exchange->pipe);
+    bool waits_for_client =
+        buffer_size(&proxy->exchange->out) > 0 || pipe_is_filled(&proxy->exchange->pipe);
     return usec_add(now, waits_for_client ? rules->write : rules->response);
 }
 
@@ -181,8 +182,8 @@ static usec_t proxy_deadline(const struct proxy *proxy, usec_t now)
     case PROXY_FLUSH:
         return usec_add(now, rules->write);
     case PROXY_DELAY:
-        return usec_add(now, (usec_t)worker_random(proxy->worker,
-                                                   (uint64_t)rules->refusal_delay + 1));
+        return usec_add(now,
+                        (usec_t)worker_random(proxy->worker, (uint64_t)rules->refusal_delay + 1));
     case PROXY_LINGER:
         return usec_add(now, LINGER_TIME);
     case PROXY_NEW:
@@ -279,8 +280,8 @@ void proxy_close(struct proxy *proxy, enum reason reason)
         return;
     }
     if (proxy->exchange != NULL && proxy->exchange->upstream != NULL) {
-        proxy_leave_member(proxy, reason == REASON_ANSWER_STALLED ? OUTCOME_SILENT : OUTCOME_NEUTRAL,
-                           false);
+        proxy_leave_member(
+            proxy, reason == REASON_ANSWER_STALLED ? OUTCOME_SILENT : OUTCOME_NEUTRAL, false);
     }
     if (has_request(proxy) && !proxy->is_recorded) {
         proxy_record(proxy, reason, 0);
@@ -319,8 +320,8 @@ void proxy_finish_up(struct proxy *proxy)
 
 static void client_ready(struct watch *watch, unsigned ready)
 {
-    struct proxy *proxy = MAGIC_CAST(struct proxy, PROXY_MAGIC,
-                                     CONTAINER_OF(watch, struct proxy, watch));
+    struct proxy *proxy =
+        MAGIC_CAST(struct proxy, PROXY_MAGIC, CONTAINER_OF(watch, struct proxy, watch));
     (void)ready;
     states[proxy->state].client(proxy);
 }
@@ -332,8 +333,8 @@ void proxy_member_ready(struct proxy *proxy, unsigned ready)
 
 static void look_at_deadline(struct timer *timer, usec_t now)
 {
-    struct proxy *proxy = MAGIC_CAST(struct proxy, PROXY_MAGIC,
-                                     CONTAINER_OF(timer, struct proxy, timer));
+    struct proxy *proxy =
+        MAGIC_CAST(struct proxy, PROXY_MAGIC, CONTAINER_OF(timer, struct proxy, timer));
     if (now < proxy->deadline) {
         loop_arm(proxy->worker->loop, timer, proxy->deadline);
     } else {

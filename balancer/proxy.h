@@ -5,6 +5,7 @@
 #ifndef PORTICO_BALANCER_PROXY_H
 #define PORTICO_BALANCER_PROXY_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 

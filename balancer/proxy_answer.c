@@ -123,7 +123,8 @@ static int write_head(struct proxy *proxy, size_t head_len, const struct http1_r
     return 0;
 }
 
-/* RFC 9110 15.2: all but 100, which we answer ourselves, are passed to clients that know of them. */
+/* RFC 9110 15.2: all but 100, which we answer ourselves, are passed to clients that know of them.
+ */
 static bool take_interim(struct proxy *proxy, size_t head_len)
 {
     struct exchange *exchange = proxy->exchange;
@@ -238,7 +239,8 @@ static int take_chunked(struct exchange *exchange, struct piece *piece)
     for (;;) {
         struct str data = {NULL, 0};
         struct http1_refusal refusal;
-        ssize_t used = http1_chunked_decode(&exchange->chunked_out, &limits, input, &data, &refusal);
+        ssize_t used =
+            http1_chunked_decode(&exchange->chunked_out, &limits, input, &data, &refusal);
         if (used < 0) {
             return (int)used;
         }
@@ -368,8 +370,8 @@ static enum io drain_pipe(struct proxy *proxy)
     struct exchange *exchange = proxy->exchange;
     while (pipe_is_filled(&exchange->pipe)) {
         size_t count;
-        enum io io = pipe_drain(&exchange->pipe, proxy->transport.fd, exchange->answer_left > 0,
-                                &count);
+        enum io io =
+            pipe_drain(&exchange->pipe, proxy->transport.fd, exchange->answer_left > 0, &count);
         if (io != IO_OK) {
             return io;
         }
@@ -421,8 +423,7 @@ static bool copy_some(struct proxy *proxy)
                       ? READ_BYTES_MAX
                       : READ_BYTES;
     size_t count;
-    if (buffer_reserve(&exchange->answer, room) < 0 &&
-        buffer_reserve(&exchange->answer, 1) < 0) {
+    if (buffer_reserve(&exchange->answer, room) < 0 && buffer_reserve(&exchange->answer, 1) < 0) {
         proxy_close(proxy, REASON_NO_MEMORY);
         return false;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the proxy share: proxy.c (states), proxy_request.c (the client's side),
- * proxy_member.c (choosing, sending, failing), proxy_answer.c (the way back), proxy_reply.c (our own
- * answers, and the account of each request). */
+ * proxy_member.c (choosing, sending, failing), proxy_answer.c (the way back), proxy_reply.c (our
+ * own answers, and the account of each request). */
 #ifndef PORTICO_BALANCER_PROXY_INTERNAL_H
 #define PORTICO_BALANCER_PROXY_INTERNAL_H
 

@@ -141,9 +141,8 @@ static void use_member(struct proxy *proxy, struct member *member)
     exchange->member = member_ref(member);
     counter_add(worker->counters, COUNTER_IN_FLIGHT, 1);
     http1_response_init(&exchange->response, exchange->fields);
-    int code = exchange->wants_fresh
-                   ? upstream_open(worker, member, proxy, &exchange->upstream)
-                   : upstream_take(worker, member, proxy, &exchange->upstream);
+    int code = exchange->wants_fresh ? upstream_open(worker, member, proxy, &exchange->upstream)
+                                     : upstream_take(worker, member, proxy, &exchange->upstream);
     if (code == 0) {
         proxy_enter(proxy, PROXY_SEND_REQUEST);
         proxy_pump(proxy);
@@ -167,8 +166,8 @@ void proxy_choose(struct proxy *proxy)
         wait_for_member(proxy); /* nobody overtakes those who wait */
         return;
     }
-    int code = range_choose(worker->range, worker->rules->member_in_flight,
-                            &proxy->exchange->tried, &member);
+    int code = range_choose(worker->range, worker->rules->member_in_flight, &proxy->exchange->tried,
+                            &member);
     if (code == 0) {
         worker->without_member = 0;
         use_member(proxy, member);
@@ -202,8 +201,8 @@ void proxy_frame_piece(struct exchange *exchange)
         return;
     }
     if (exchange->body_bytes > 0) {
-        exchange->prefix_len = (uint8_t)http1_write_chunk_head(exchange->prefix,
-                                                               exchange->body_bytes);
+        exchange->prefix_len =
+            (uint8_t)http1_write_chunk_head(exchange->prefix, exchange->body_bytes);
         exchange->suffix = exchange->body_done ? STR("\r\n0\r\n\r\n") : STR("\r\n");
     } else if (exchange->body_done) {
         exchange->suffix = HTTP1_LAST_CHUNK;
@@ -224,7 +223,8 @@ static size_t piece_parts(const struct exchange *exchange, size_t skip, struct i
         size_t skipped = skip < parts[i].len ? skip : parts[i].len;
         skip -= skipped;
         if (parts[i].len > skipped) {
-            out[count].iov_base = (char *)parts[i].data + skipped;
+            /* An iovec serves reading, too, so it cannot be const. */
+            out[count].iov_base = (void *)(uintptr_t)(parts[i].data + skipped);
             out[count++].iov_len = parts[i].len - skipped;
         }
     }

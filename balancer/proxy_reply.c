@@ -295,7 +295,8 @@ void proxy_refuse(struct proxy *proxy, enum reason reason, size_t offset)
         proxy_close(proxy, reason);
         return;
     }
-    snprintf(text, sizeof text, "%u %s: %s\n", status, reason_code(reason), reason_sentence(reason));
+    snprintf(text, sizeof text, "%u %s: %s\n", status, reason_code(reason),
+             reason_sentence(reason));
     const struct reply reply = {.status = status,
                                 .reason = str_from(reason_code(reason)),
                                 .text = str_from(text),

@@ -74,8 +74,8 @@ void proxy_read_head(struct proxy *proxy)
         case READING_MORE:
             break;
         case READING_ENDED:
-            proxy_close(proxy, proxy_is(proxy, PROXY_IDLE) ? REASON_CLIENT_CLOSED
-                                                           : REASON_CLIENT_ABORTED);
+            proxy_close(proxy,
+                        proxy_is(proxy, PROXY_IDLE) ? REASON_CLIENT_CLOSED : REASON_CLIENT_ABORTED);
             return;
         case READING_LATER:
             proxy_rest(proxy);
@@ -131,8 +131,8 @@ static void ask_for_body(struct proxy *proxy)
     exchange->bytes_out += count;
     if (count < sizeof interim - 1) {
         /* Never seen on a connection that has just sent a request. It goes out with the answer. */
-        int code = buffer_append(&exchange->out,
-                                 str_make(interim + count, sizeof interim - 1 - count));
+        int code =
+            buffer_append(&exchange->out, str_make(interim + count, sizeof interim - 1 - count));
         (void)code;
     }
 }
@@ -150,8 +150,8 @@ static bool write_head(struct proxy *proxy)
         .via = worker->shared->via,
         .request_id = worker_request_id(worker),
     };
-    bool is_chunked = exchange->way == BODY_STREAM &&
-                      exchange->request.head.framing == HTTP1_BODY_CHUNKED;
+    bool is_chunked =
+        exchange->way == BODY_STREAM && exchange->request.head.framing == HTTP1_BODY_CHUNKED;
     struct http1_rewrite rewrite = {
         .drop = HTTP1_FORWARDED_BY,
         .default_host = worker->rules->default_host,
@@ -175,8 +175,8 @@ static bool write_head(struct proxy *proxy)
         proxy_refuse(proxy, REASON_NO_MEMORY, 0);
         return false;
     }
-    ssize_t written = http1_write_request(buffer_tail(&exchange->head), buffer_room(&exchange->head),
-                                          &exchange->request, &rewrite);
+    ssize_t written = http1_write_request(
+        buffer_tail(&exchange->head), buffer_room(&exchange->head), &exchange->request, &rewrite);
     if (written < 0) {
         proxy_refuse(proxy, written == -ENOBUFS ? REASON_HEAD_TOO_LARGE : REASON_HOST_MISSING, 0);
         return false;

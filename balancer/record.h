@@ -21,17 +21,17 @@ struct record {
                              * refused before it got one */
     usec_t wall;            /* when it ended, microseconds since the epoch */
     const struct address *peer; /* who is connected to us */
-    struct str client;      /* who the client is after trusted proxies were believed: text of an
-                             * address */
-    uint64_t connection;    /* number of the connection in this process */
+    struct str client;          /* who the client is after trusted proxies were believed: text of an
+                                 * address */
+    uint64_t connection;        /* number of the connection in this process */
     struct str method, target, host; /* empty: not understood. Any byte that a URI may hold */
     struct str user_agent, referer;
-    uint8_t minor;          /* of the client's HTTP version */
+    uint8_t minor; /* of the client's HTTP version */
     bool is_tls;
-    bool is_reused;         /* the client's connection carried a request before */
-    unsigned status;        /* 0: nothing was answered */
-    enum reason reason;     /* REASON_NONE: the member's answer was relayed to its end */
-    uint32_t offset;        /* of the byte that made us refuse, when `reason` is the parser's */
+    bool is_reused;     /* the client's connection carried a request before */
+    unsigned status;    /* 0: nothing was answered */
+    enum reason reason; /* REASON_NONE: the member's answer was relayed to its end */
+    uint32_t offset;    /* of the byte that made us refuse, when `reason` is the parser's */
     const struct member *member; /* the last one that was tried; NULL: none */
     uint32_t retries;
     uint64_t bytes_in, bytes_out; /* on the client's connection, heads included */

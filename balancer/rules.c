@@ -84,7 +84,7 @@ static void read_counts(struct rules *rules, const struct config *config)
     rules->eject_failures = count_of(config, "Balancer.eject_failures");
 }
 
-struct rules *rules_new(const struct config *config, struct error *error)
+struct rules *rules_new(struct config *config, struct error *error)
 {
     struct rules *rules = calloc(1, sizeof *rules);
     if (rules == NULL) {
@@ -92,7 +92,7 @@ struct rules *rules_new(const struct config *config, struct error *error)
         return NULL;
     }
     atomic_init(&rules->refs, 1);
-    rules->config = config_ref((struct config *)config);
+    rules->config = config_ref(config);
     rules->repeat_paths = config_list(config, "Balancer.repeat_paths");
     read_limits(rules, config);
     read_times(rules, config);
@@ -113,8 +113,8 @@ struct rules *rules_ref(struct rules *rules)
 void rules_unref(struct rules *rules)
 {
     if (rules != NULL && atomic_fetch_sub_explicit(&rules->refs, 1, memory_order_acq_rel) == 1) {
-        config_unref((struct config *)rules->config);
-        free((struct network *)rules->trusted);
+        config_unref(rules->config);
+        free(rules->trusted);
         free(rules);
     }
 }
@@ -135,8 +135,7 @@ static bool path_ends_in(struct str path, struct str end)
     if (end.len == 0 || !str_ends_with(path, end)) {
         return false;
     }
-    return end.data[0] == '/' || path.len == end.len ||
-           path.data[path.len - end.len - 1] == '/';
+    return end.data[0] == '/' || path.len == end.len || path.data[path.len - end.len - 1] == '/';
 }
 
 bool rules_may_repeat(const struct rules *rules, enum http1_method method, struct str target)

@@ -31,19 +31,19 @@ struct rules {
     unsigned member_in_flight, member_idle_connections, queue_size;
     unsigned eject_failures;
     bool proxy_protocol;
-    bool logs_access; /* somebody wants to know user agents and the like */
+    bool logs_access;        /* somebody wants to know user agents and the like */
     struct str default_host; /* for HTTP/1.0 requests without Host; of `config` */
 
-    const struct network *trusted; /* owned */
+    struct network *trusted; /* owned */
     size_t trusted_count;
     struct option_list repeat_paths; /* of `config` */
-    const struct config *config;     /* a reference */
+    struct config *config;           /* a reference */
 
     atomic_uint refs;
 };
 
 /* The rules of `config`, of which a reference is taken. NULL with words. */
-struct rules *rules_new(const struct config *config, struct error *error);
+struct rules *rules_new(struct config *config, struct error *error);
 struct rules *rules_ref(struct rules *rules);
 void rules_unref(struct rules *rules);
 

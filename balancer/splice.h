@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Moving the bytes of large bodies from socket to socket inside the kernel, through a pipe. A worker
- * keeps some pipes; a conversation borrows one while a large body passes. The worker's thread. */
+/* Moving the bytes of large bodies from socket to socket inside the kernel, through a pipe. A
+ * worker keeps some pipes; a conversation borrows one while a large body passes. The worker's
+ * thread. */
 #ifndef PORTICO_BALANCER_SPLICE_H
 #define PORTICO_BALANCER_SPLICE_H
 

@@ -208,8 +208,7 @@ int upstream_open(struct worker *worker, struct member *member, struct proxy *pr
 static bool is_quiet(const struct upstream *upstream)
 {
     char byte;
-    return recv(upstream->transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-           (errno == EAGAIN || errno == EWOULDBLOCK);
+    return recv(upstream->transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 int upstream_take(struct worker *worker, struct member *member, struct proxy *proxy,
@@ -266,8 +265,8 @@ void upstream_give(struct upstream *upstream, bool is_reusable, usec_t announced
     if (announced >= 0) {
         upstream->keeps_idle = announced;
     }
-    usec_t idle = idle_time(worker->rules,
-                            upstream->keeps_idle == USEC_NEVER ? -1 : upstream->keeps_idle);
+    usec_t idle =
+        idle_time(worker->rules, upstream->keeps_idle == USEC_NEVER ? -1 : upstream->keeps_idle);
     if (!is_reusable || worker->is_stopping || idle <= 0 ||
         upstream_list_count(&pool->idle) >= worker->rules->member_idle_connections ||
         member_health(upstream->member).wish == WISH_DISABLED ||

@@ -24,7 +24,7 @@ struct worker;
 struct upstream {
     struct transport transport;
     struct watch watch;
-    struct timer timer; /* looks whether it was idle for too long */
+    struct timer timer;    /* looks whether it was idle for too long */
     struct list_link link; /* among the idle ones of its pool */
     struct garbage garbage;
     struct worker *worker;
@@ -33,7 +33,7 @@ struct upstream {
     struct proxy *proxy; /* whose request it carries, NULL: idle */
     usec_t started;      /* when connecting began */
     usec_t idle_until;
-    usec_t keeps_idle;   /* how long the member keeps it, as far as we know */
+    usec_t keeps_idle; /* how long the member keeps it, as far as we know */
     bool is_connected;
     bool is_reused; /* it carried a request before */
 };

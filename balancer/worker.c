@@ -39,8 +39,8 @@ uint64_t worker_random(struct worker *worker, uint64_t below)
 /* A counter through a mixer that loses nothing: different counts give different ids. */
 uint64_t worker_request_id(struct worker *worker)
 {
-    uint64_t x = worker->shared->id_seed +
-                 (((uint64_t)worker->number << 48) | ++worker->requests_made);
+    uint64_t x =
+        worker->shared->id_seed + (((uint64_t)worker->number << 48) | ++worker->requests_made);
     x ^= x >> 30;
     x *= UINT64_C(0xbf58476d1ce4e5b9);
     x ^= x >> 27;
@@ -229,8 +229,8 @@ static bool make_parts(struct worker *worker, struct error *error)
     return true;
 }
 
-struct worker *worker_new(unsigned number, struct shared *shared, const struct worker_update *update,
-                          struct error *error)
+struct worker *worker_new(unsigned number, struct shared *shared,
+                          const struct worker_update *update, struct error *error)
 {
     struct worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL) {

@@ -20,8 +20,8 @@
 #include "upstream.h"
 #include "worker.h"
 
-LIST_DECLARE(proxy_list, struct proxy, link);       /* all */
-LIST_DECLARE(turn_list, struct proxy, turn_link);   /* idle, or waiting for a member */
+LIST_DECLARE(proxy_list, struct proxy, link);     /* all */
+LIST_DECLARE(turn_list, struct proxy, turn_link); /* idle, or waiting for a member */
 
 struct listener {
     struct watch watch;
@@ -83,7 +83,7 @@ struct worker {
 
     uint64_t connections_made; /* for ids */
     uint64_t requests_made;
-    uint64_t random;           /* state of the generator for jitter; not for secrets */
+    uint64_t random; /* state of the generator for jitter; not for secrets */
     bool is_stopping;
     usec_t wall_offset; /* wall minus monotonic, read once in a while */
     usec_t wall_read;
@@ -95,8 +95,8 @@ struct worker {
 /* ---- For the balancer, on the control thread ---- */
 
 /* With references to what `update` holds; without a thread. NULL with words. */
-struct worker *worker_new(unsigned number, struct shared *shared, const struct worker_update *update,
-                          struct error *error);
+struct worker *worker_new(unsigned number, struct shared *shared,
+                          const struct worker_update *update, struct error *error);
 /* A worker whose thread was joined, or never started. NULL is fine. */
 void worker_free(struct worker *worker);
 
