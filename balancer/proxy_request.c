@@ -115,14 +115,19 @@ static bool decide_way(struct proxy *proxy)
     return true;
 }
 
-/* RFC 9110 10.1.1: we ask for the body ourselves; the member never sees the expectation. */
-static void ask_for_body(struct proxy *proxy)
+/* RFC 9110 10.1.1: we ask for the body ourselves; the member never sees the expectation. False: it
+ * would come for nothing, and the request was refused. */
+static bool ask_for_body(struct proxy *proxy)
 {
     static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct exchange *exchange = proxy->exchange;
     size_t count = 0;
     if (!exchange->request.expect_continue || exchange->wrote_continue || exchange->body_done) {
-        return;
+        return true;
+    }
+    if (range_usable(proxy->worker->range) == 0) {
+        proxy_refuse(proxy, REASON_NO_MEMBER, 0);
+        return false;
     }
     exchange->wrote_continue = true;
     if (transport_write(&proxy->transport, interim, sizeof interim - 1, &count) != IO_OK) {
@@ -135,6 +140,7 @@ static void ask_for_body(struct proxy *proxy)
             buffer_append(&exchange->out, str_make(interim + count, sizeof interim - 1 - count));
         (void)code;
     }
+    return true;
 }
 
 /* The head for the member, written once: retries send the same bytes. */
@@ -328,7 +334,9 @@ void proxy_continue_body(struct proxy *proxy)
         send_to_member(proxy);
         return;
     }
-    ask_for_body(proxy);
+    if (!ask_for_body(proxy)) {
+        return;
+    }
     if (!proxy_is(proxy, PROXY_READ_BODY)) {
         proxy_enter(proxy, PROXY_READ_BODY);
         proxy_read_body(proxy);
@@ -398,6 +406,8 @@ static void drop_piece(struct exchange *exchange)
     exchange->raw_at = exchange->head_bytes;
     buffer_truncate(&exchange->input, exchange->raw_at + raw.len);
     exchange->body_bytes = exchange->sent = 0;
+    exchange->prefix_len = 0; /* or there would seem to be something left to send */
+    exchange->suffix = str_make(NULL, 0);
     exchange->is_head_sent = true;
 }
 
