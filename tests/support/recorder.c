@@ -153,7 +153,8 @@ static void judge_lines(struct recorder *recorder, const struct recorded *reques
         complain(recorder, request, "start line");
         return;
     }
-    for (line += 2; *line != '\0' && *line != '\r'; line = strstr(line, "\r\n") + 2) {
+    while ((line = strstr(line, "\r\n")) != NULL && line[2] != '\r') {
+        line += 2;
         size_t name = strcspn(line, ":\r");
         if (line[name] != ':' || !is_token(line, name) || line[name + 1] != ' ') {
             complain(recorder, request, "field line %.40s", line);
