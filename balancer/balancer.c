@@ -56,6 +56,8 @@ struct balancer {
 };
 
 #define HOUSEKEEPING (10 * USEC_PER_SEC)
+/* How long to look for members before serving without. */
+#define FIRST_PROBES (500 * USEC_PER_MSEC)
 
 /* ---- What is in force ---- */
 
@@ -324,9 +326,11 @@ static void commit(struct balancer *balancer, struct prepared *prepared)
     rules_unref(balancer->now.rules);
     balancer->now.rules = prepared->rules;
     prepared->rules = NULL;
-    tls_context_unref(balancer->now.tls);
-    balancer->now.tls = prepared->tls;
-    prepared->tls = NULL;
+    if (prepared->tls != NULL || balancer->tls.len == 0) { /* a TLS port cannot do without */
+        tls_context_unref(balancer->now.tls);
+        balancer->now.tls = prepared->tls;
+        prepared->tls = NULL;
+    }
     prober_set_rules(balancer->prober, &prepared->probes);
     post_updates(balancer);
 }
@@ -644,6 +648,11 @@ void balancer_free(struct balancer *balancer)
     if (balancer->signals.fd >= 0) {
         close(balancer->signals.fd);
     }
+    if (balancer->loop != NULL) {
+        /* The resolver's last answer may be on its way. */
+        int code = loop_turn(balancer->loop, 0);
+        (void)code;
+    }
     loop_free(balancer->loop);
     free(balancer);
 }
@@ -680,9 +689,25 @@ static int start_workers(struct balancer *balancer, struct error *error)
     return 0;
 }
 
+/* Whoever asks first should find the members that are there. */
+static int meet_members(struct balancer *balancer)
+{
+    usec_t deadline = usec_add(clock_monotonic(&clock_system), FIRST_PROBES);
+    int code = 0;
+    while (code >= 0 && !prober_knows_all(balancer->prober) &&
+           loop_now(balancer->loop) < deadline) {
+        code = loop_turn(balancer->loop, 10 * USEC_PER_MSEC);
+    }
+    return code;
+}
+
 int balancer_run(struct balancer *balancer, struct error *error)
 {
-    int code = start_workers(balancer, error);
+    int code = meet_members(balancer);
+    if (code < 0) {
+        return error_set_errno(error, code, "the control loop failed");
+    }
+    code = start_workers(balancer, error);
     if (code < 0) {
         abort_workers(balancer);
         for (unsigned i = 0; i < balancer->worker_count; i++) {

@@ -51,6 +51,7 @@ static void apply_rules(struct exchange *exchange, const struct rules *rules)
 {
     exchange->limits = rules->request_limits;
     exchange->answer_limits = rules->response_limits;
+    exchange->buffer_bytes = rules->buffer_bytes;
     exchange->input.max = rules->request_limits.head_bytes + rules->buffer_bytes + AHEAD_BYTES;
     exchange->head.max = rules->request_limits.head_bytes + HEAD_EXTRA;
     exchange->answer.max = rules->response_limits.head_bytes + ANSWER_BYTES;

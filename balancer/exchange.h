@@ -54,6 +54,7 @@ struct exchange {
     struct http1_field *fields; /* of the head that is being read, limits.fields of them; owned */
     struct http1_limits limits; /* of the request; those of the answer have as many fields */
     struct http1_limits answer_limits;
+    size_t buffer_bytes; /* larger bodies are streamed */
     struct http1_request request;
     struct http1_response response;
     struct http1_chunked chunked_in, chunked_out; /* decoders: the client's, the member's */

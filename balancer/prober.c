@@ -412,11 +412,13 @@ static void begin_probing(struct prober *prober)
 }
 
 /* New slots for all members, before anything else is touched. */
-static struct slot **make_slots(struct prober *prober, const struct range *range)
+static struct slot **make_slots(struct prober *prober, const struct range *range, size_t count)
 {
-    size_t count = range_count(range);
     struct slot **slots = calloc(count + 1, sizeof(struct slot *));
-    for (size_t i = 0; slots != NULL && i < count; i++) {
+    if (slots == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
         slots[i] = slot_new(prober, range_at(range, i));
         if (slots[i] == NULL) {
             free_slots(slots, i);
@@ -429,12 +431,13 @@ static struct slot **make_slots(struct prober *prober, const struct range *range
 int prober_set_range(struct prober *prober, const struct range *range)
 {
     CHECK(!prober->is_telling);
-    struct slot **slots = make_slots(prober, range);
+    size_t count = range_count(range);
+    struct slot **slots = make_slots(prober, range, count);
     if (slots == NULL) {
         return -ENOMEM;
     }
     size_t from = 0;
-    for (size_t i = 0; i < range_count(range); i++) {
+    for (size_t i = 0; i < count; i++) {
         struct slot *kept = take_slot(prober->slots, prober->count, slots[i]->member, &from);
         if (kept != NULL) {
             slot_free(slots[i]);
@@ -443,7 +446,7 @@ int prober_set_range(struct prober *prober, const struct range *range)
     }
     free_slots(prober->slots, prober->count);
     prober->slots = slots;
-    prober->count = range_count(range);
+    prober->count = count;
     begin_probing(prober);
     take_places(prober);
     return 0;

@@ -328,14 +328,22 @@ static void cut_answer(struct proxy *proxy, enum outcome outcome)
     proxy_close(proxy, REASON_ANSWER_CUT);
 }
 
+/* The final head has not come; interim ones have, perhaps, and the client need not wait for them.
+ */
+static bool is_waiting_for_head(const struct proxy *proxy)
+{
+    return (proxy_is(proxy, PROXY_AWAIT_ANSWER) || proxy_is(proxy, PROXY_SEND_REQUEST)) &&
+           !proxy->exchange->is_answered;
+}
+
 /* Pass on what was read. True: there may be more to come. */
 static bool relay(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
+    const struct str nothing = {NULL, 0};
     struct piece piece = {.is_last = false};
     if (!take_heads(proxy)) {
-        return exchange == proxy->exchange && !proxy_is(proxy, PROXY_CLOSED) &&
-               exchange->upstream != NULL;
+        return is_waiting_for_head(proxy) && write_parts(proxy, nothing, nothing, nothing);
     }
     if (take_piece(exchange, &piece) < 0) {
         cut_answer(proxy, OUTCOME_BROKEN);
@@ -486,7 +494,7 @@ void proxy_read_answer(struct proxy *proxy, unsigned ready)
     struct exchange *exchange = proxy->exchange;
     (void)ready;
     for (int i = 0; i < READS_PER_TURN; i++) {
-        if (is_held(exchange)) {
+        if (proxy_is(proxy, PROXY_RELAY_ANSWER) && is_held(exchange)) {
             hold(proxy);
             return;
         }

@@ -80,6 +80,9 @@ void proxy_rest(struct proxy *proxy);
 /* Find a member for the request in hand and send it, or wait, or refuse. */
 void proxy_choose(struct proxy *proxy);
 
+/* Whether it makes sense to ask the client for its body. False: it was refused. */
+MUST_CHECK bool proxy_is_admitted(struct proxy *proxy);
+
 /* Send what there is, and read more of a streamed body, until one side has to be waited for. */
 void proxy_pump(struct proxy *proxy);
 

@@ -56,6 +56,21 @@ static void without_member(struct proxy *proxy)
     }
 }
 
+bool proxy_is_admitted(struct proxy *proxy)
+{
+    struct worker *worker = proxy->worker;
+    const struct rules *rules = worker->rules;
+    if (range_has_room(worker->range, rules->member_in_flight)) {
+        return true;
+    }
+    bool is_full = atomic_load(&worker->shared->queued) >= rules->queue_size;
+    if (!is_full && (range_usable(worker->range) > 0 || may_wait(worker))) {
+        return true;
+    }
+    proxy_refuse(proxy, is_full ? REASON_QUEUE_FULL : REASON_NO_MEMBER, 0);
+    return false;
+}
+
 /* ---- Failing ---- */
 
 static enum outcome outcome_of_connect(int code)
@@ -100,6 +115,7 @@ static bool may_try_again(const struct proxy *proxy)
 static void try_again(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
+    counters_retried(proxy->worker->counters, &exchange->member->counters);
     exchange->sent = 0;
     exchange->write_failed = false;
     exchange->asked = exchange->answered = 0;
@@ -267,6 +283,9 @@ static void wait_to_send(struct proxy *proxy)
         return;
     }
     watch_member(proxy, WATCH_READ | WATCH_WRITE);
+    if (proxy_is(proxy, PROXY_SEND_REQUEST)) {
+        proxy_extend(proxy);
+    }
 }
 
 /* An answer may lie there all the same: a member that refuses a large body says why and closes. */

@@ -287,11 +287,12 @@ void proxy_refuse(struct proxy *proxy, enum reason reason, size_t offset)
     struct worker *worker = proxy->worker;
     unsigned status = reason_status(reason);
     char text[256];
-    if (proxy_is(proxy, PROXY_CLOSED)) {
+    if (exchange == NULL) {
+        proxy_close(proxy, reason); /* nothing when that was done */
         return;
     }
     proxy_leave_member(proxy, OUTCOME_NEUTRAL, false);
-    if (status == 0 || exchange == NULL || exchange->is_answered) {
+    if (status == 0 || exchange->is_answered) {
         proxy_close(proxy, reason);
         return;
     }

@@ -90,7 +90,8 @@ void proxy_read_head(struct proxy *proxy)
         }
     } while (more && (proxy_is(proxy, PROXY_IDLE) || proxy_is(proxy, PROXY_READ_HEAD)));
     if (proxy_is(proxy, PROXY_IDLE) || proxy_is(proxy, PROXY_READ_HEAD)) {
-        (void)proxy_watch_more(proxy);
+        proxy_rest(proxy);
+        (void)proxy_watch(proxy, WATCH_READ);
     }
 }
 
@@ -108,26 +109,21 @@ static bool decide_way(struct proxy *proxy)
         }
         exchange->body_left = head->body_bytes;
         exchange->body_done = head->body_bytes == 0;
-        exchange->way = head->body_bytes > rules->buffer_bytes ? BODY_STREAM : BODY_WHOLE;
+        exchange->way = head->body_bytes > exchange->buffer_bytes ? BODY_STREAM : BODY_WHOLE;
     } else if (head->framing == HTTP1_BODY_CHUNKED) {
         http1_chunked_init(&exchange->chunked_in);
     }
     return true;
 }
 
-/* RFC 9110 10.1.1: we ask for the body ourselves; the member never sees the expectation. False: it
- * would come for nothing, and the request was refused. */
-static bool ask_for_body(struct proxy *proxy)
+/* RFC 9110 10.1.1: we ask for the body ourselves; the member never sees the expectation. */
+static void ask_for_body(struct proxy *proxy)
 {
     static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct exchange *exchange = proxy->exchange;
     size_t count = 0;
     if (!exchange->request.expect_continue || exchange->wrote_continue || exchange->body_done) {
-        return true;
-    }
-    if (range_usable(proxy->worker->range) == 0) {
-        proxy_refuse(proxy, REASON_NO_MEMBER, 0);
-        return false;
+        return;
     }
     exchange->wrote_continue = true;
     if (transport_write(&proxy->transport, interim, sizeof interim - 1, &count) != IO_OK) {
@@ -140,7 +136,6 @@ static bool ask_for_body(struct proxy *proxy)
             buffer_append(&exchange->out, str_make(interim + count, sizeof interim - 1 - count));
         (void)code;
     }
-    return true;
 }
 
 /* The head for the member, written once: retries send the same bytes. */
@@ -315,7 +310,7 @@ static int take_body(struct proxy *proxy, struct http1_refusal *refusal)
 /* A chunked body that turns out to be large is streamed, too. */
 static bool outgrows_buffer(const struct proxy *proxy)
 {
-    return proxy->exchange->body_bytes > proxy->worker->rules->buffer_bytes;
+    return proxy->exchange->body_bytes > proxy->exchange->buffer_bytes;
 }
 
 void proxy_continue_body(struct proxy *proxy)
@@ -334,9 +329,11 @@ void proxy_continue_body(struct proxy *proxy)
         send_to_member(proxy);
         return;
     }
-    if (!ask_for_body(proxy)) {
+    if (exchange->request.expect_continue && !exchange->wrote_continue &&
+        !proxy_is_admitted(proxy)) {
         return;
     }
+    ask_for_body(proxy);
     if (!proxy_is(proxy, PROXY_READ_BODY)) {
         proxy_enter(proxy, PROXY_READ_BODY);
         proxy_read_body(proxy);
@@ -373,7 +370,7 @@ void proxy_read_body(struct proxy *proxy)
         proxy_continue_body(proxy);
     } while (more && proxy_is(proxy, PROXY_READ_BODY));
     if (proxy_is(proxy, PROXY_READ_BODY)) {
-        (void)proxy_watch_more(proxy);
+        (void)proxy_watch(proxy, WATCH_READ);
     }
 }
 
@@ -430,6 +427,7 @@ bool proxy_next_piece(struct proxy *proxy)
     struct exchange *exchange = proxy->exchange;
     bool is_refused = false;
     drop_piece(exchange);
+    ask_for_body(proxy);
     if (exchange_raw(exchange).len == 0 || !take_piece(proxy, &is_refused)) {
         if (is_refused) {
             return false;
@@ -445,7 +443,10 @@ bool proxy_next_piece(struct proxy *proxy)
             return false;
         }
         if (!take_piece(proxy, &is_refused)) {
-            return !is_refused && proxy_watch_more(proxy) && false;
+            if (!is_refused) {
+                (void)proxy_watch(proxy, WATCH_READ);
+            }
+            return false;
         }
     }
     proxy_frame_piece(exchange);

@@ -24,13 +24,12 @@ static choose_function *const algorithms[] = {
 
 /* ---- Life ---- */
 
-static bool is_at(const struct member *member, const struct range_place *place)
+static bool has_name(const struct member *member, const char *name)
 {
-    return address_equal(&member->address, &place->address) &&
-           strncmp(member->name, place->name, sizeof member->name - 1) == 0;
+    return strncmp(member->name, name, sizeof member->name - 1) == 0;
 }
 
-/* The old member at a place, NULL: there was none. *from is where to look first: ranges resemble
+/* The old member at an address, NULL: there was none. *from is where to look first: ranges resemble
  * each other, so the next place is mostly the next member and a whole range costs O(members). */
 static struct member *find_old(const struct range *old, const struct range_place *place,
                                size_t *from)
@@ -38,7 +37,7 @@ static struct member *find_old(const struct range *old, const struct range_place
     size_t count = range_count(old);
     for (size_t i = 0; i < count; i++) {
         size_t index = (*from + i) % count;
-        if (is_at(old->members[index], place)) {
+        if (address_equal(&old->members[index]->address, &place->address)) {
             *from = index + 1;
             return old->members[index];
         }
@@ -46,12 +45,23 @@ static struct member *find_old(const struct range *old, const struct range_place
     return NULL;
 }
 
+/* Under another name it is another member, but what is known of the address holds: it need not wait
+ * for a probe. */
+static void inherit(struct member *member, const struct member *old)
+{
+    struct health health = member_health(old);
+    member_set_presence(member, health.presence);
+    member_set_ejected(member, health.is_ejected);
+    member_set_wish(member, health.wish);
+    atomic_store(&member->ejected_at, atomic_load(&old->ejected_at));
+}
+
 struct range *range_new(const struct range_place *places, size_t count, const struct range *old,
                         enum balance_algorithm algorithm, atomic_uint_least64_t *ticket,
                         struct counters *counters, struct loop *board, struct task *changed)
 {
     CHECK(algorithm < ARRAY_LEN(algorithms));
-    struct range *range = calloc(1, sizeof *range + count * sizeof range->members[0]);
+    struct range *range = calloc(1, sizeof *range + count * sizeof(struct member *));
     if (range == NULL) {
         return NULL;
     }
@@ -61,13 +71,19 @@ struct range *range_new(const struct range_place *places, size_t count, const st
     range->ticket = ticket;
     for (; range->count < count; range->count++) {
         const struct range_place *place = &places[range->count];
-        struct member *kept = find_old(old, place, &from);
-        struct member *member =
-            kept != NULL ? member_ref(kept)
-                         : member_new(&place->address, place->name, counters, board, changed);
+        struct member *known = find_old(old, place, &from);
+        struct member *member;
+        if (known != NULL && has_name(known, place->name)) {
+            member = member_ref(known);
+        } else {
+            member = member_new(&place->address, place->name, counters, board, changed);
+        }
         if (member == NULL) {
             range_unref(range);
             return NULL;
+        }
+        if (known != NULL && known != member) {
+            inherit(member, known);
         }
         range->members[range->count] = member;
     }
@@ -126,6 +142,24 @@ size_t range_usable(const struct range *range)
 {
     size_t usable = count_level(range, USABLE);
     return usable > 0 ? usable : count_level(range, LAST_RESORT);
+}
+
+static bool level_has_room(const struct range *range, enum usability level, unsigned limit)
+{
+    for (size_t i = 0; i < range->count; i++) {
+        const struct member *member = range->members[i];
+        if (health_usability(member_health(member)) == level &&
+            atomic_load_explicit(&member->in_flight, memory_order_relaxed) < limit) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool range_has_room(const struct range *range, unsigned in_flight_limit)
+{
+    return level_has_room(range, USABLE, in_flight_limit) ||
+           (count_level(range, USABLE) == 0 && level_has_room(range, LAST_RESORT, in_flight_limit));
 }
 
 /* ---- Choosing ---- */

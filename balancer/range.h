@@ -33,8 +33,9 @@ struct range_place {        /* one member to be */
 };
 
 /* A set of the members at `places`; those that `old` (may be NULL) has at the same address and
- * under the same name are kept, the others made. One reference. `ticket` is borrowed: the
- * round-robin counter, one for the process. NULL when there is no memory. */
+ * under the same name are kept, the others made; one that was there under another name leaves its
+ * health to its successor. One reference. `ticket` is borrowed: the round-robin counter, one for
+ * the process. NULL when there is no memory. */
 struct range *range_new(const struct range_place *places, size_t count, const struct range *old,
                         enum balance_algorithm algorithm, atomic_uint_least64_t *ticket,
                         struct counters *counters, struct loop *board, struct task *changed);
@@ -56,6 +57,9 @@ bool range_holds(const struct range *range, const struct member *member);
  * Any thread. */
 MUST_CHECK int range_choose(struct range *range, unsigned in_flight_limit, struct tried *tried,
                             struct member **member);
+
+/* Whether range_choose() would find a member for a new request. */
+bool range_has_room(const struct range *range, unsigned in_flight_limit);
 
 /* How many may be used now, last resorts only when there is nothing better. */
 size_t range_usable(const struct range *range);

@@ -181,6 +181,16 @@ static struct upstream *upstream_new(struct worker *worker, struct member *membe
     return upstream;
 }
 
+/* A connection to a port that nobody listens on may meet itself, when the port is one of those that
+ * the system gives to clients (RFC 9293 3.5, simultaneous open). */
+static bool met_itself(int fd, const struct address *member)
+{
+    enum { FIRST_CLIENT_PORT = 32768 };
+    struct address here;
+    return address_port(member) >= FIRST_CLIENT_PORT && socket_local_address(fd, &here) == 0 &&
+           address_equal(&here, member);
+}
+
 int upstream_open(struct worker *worker, struct member *member, struct proxy *proxy,
                   struct upstream **upstream)
 {
@@ -190,6 +200,10 @@ int upstream_open(struct worker *worker, struct member *member, struct proxy *pr
     }
     if (fd < 0) {
         return fd;
+    }
+    if (met_itself(fd, &member->address)) {
+        close(fd);
+        return -ECONNREFUSED;
     }
     struct upstream *opened = upstream_new(worker, member, fd);
     if (opened == NULL) {

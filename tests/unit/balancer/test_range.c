@@ -317,14 +317,19 @@ Test(range, keeps_a_member_only_under_its_name_and_address)
     struct range_place place = {.name = "a:80"};
     make_address(&place.address, "127.0.0.1:80");
     struct range *old = range_new(&place, 1, NULL, BALANCE_LEAST, &test_ticket, NULL, NULL, NULL);
+    member_set_presence(range_at(old, 0), PRESENCE_UP);
+    member_set_wish(range_at(old, 0), WISH_DRAINED);
     place.name = "b:80";
     struct range *renamed =
         range_new(&place, 1, old, BALANCE_LEAST, &test_ticket, NULL, NULL, NULL);
     cr_assert_neq(range_at(old, 0), range_at(renamed, 0));
+    cr_assert_eq(member_health(range_at(renamed, 0)).presence, PRESENCE_UP, "it was seen there");
+    cr_assert_str_eq(health_word(member_health(range_at(renamed, 0))), "drained");
     place.name = "a:80";
     make_address(&place.address, "127.0.0.2:80");
     struct range *moved = range_new(&place, 1, old, BALANCE_LEAST, &test_ticket, NULL, NULL, NULL);
     cr_assert_neq(range_at(old, 0), range_at(moved, 0));
+    cr_assert_str_eq(health_word(member_health(range_at(moved, 0))), "absent");
     range_unref(old);
     range_unref(renamed);
     range_unref(moved);
