@@ -140,6 +140,11 @@ static bool take_interim(struct proxy *proxy, size_t head_len)
     }
     buffer_consume(&exchange->answer, head_len);
     http1_response_init(&exchange->response, exchange->fields);
+    enum io io = proxy_write_out(proxy); /* what is not taken goes out with the answer */
+    if (io == IO_FAIL || io == IO_EOF) {
+        proxy_close(proxy, REASON_CLIENT_ABORTED);
+        return false;
+    }
     return true;
 }
 
@@ -395,9 +400,11 @@ static void hold(struct proxy *proxy)
     (void)proxy_watch(proxy, proxy->is_tls ? transport_wants(&proxy->transport) : WATCH_WRITE);
 }
 
+/* Interim answers that the client did not take hold nothing up: they are few. */
 static bool is_held(const struct exchange *exchange)
 {
-    return buffer_size(&exchange->out) > 0 || pipe_is_filled(&exchange->pipe);
+    return exchange->is_answered &&
+           (buffer_size(&exchange->out) > 0 || pipe_is_filled(&exchange->pipe));
 }
 
 static void end_of_member(struct proxy *proxy, enum outcome outcome)

@@ -403,6 +403,8 @@ static void drop_piece(struct exchange *exchange)
     exchange->raw_at = exchange->head_bytes;
     buffer_truncate(&exchange->input, exchange->raw_at + raw.len);
     exchange->body_bytes = exchange->sent = 0;
+    exchange->prefix_len = 0; /* or there would seem to be something left to send */
+    exchange->suffix = str_make(NULL, 0);
     exchange->is_head_sent = true;
 }
 
