@@ -124,6 +124,12 @@ void buffer_consume(struct buffer *buffer, size_t n)
     }
 }
 
+void buffer_truncate(struct buffer *buffer, size_t n)
+{
+    CHECK(n <= buffer_size(buffer));
+    buffer->end = buffer->start + n;
+}
+
 void buffer_commit(struct buffer *buffer, size_t n)
 {
     CHECK(n <= buffer_room(buffer));

@@ -38,6 +38,9 @@ void buffer_clear(struct buffer *buffer);
 /* Drop the first `n` bytes; at most buffer_size(). */
 void buffer_consume(struct buffer *buffer, size_t n);
 
+/* Keep only the first `n` bytes; at most buffer_size(). */
+void buffer_truncate(struct buffer *buffer, size_t n);
+
 /* Declare `n` bytes, written by the caller at buffer_tail(), to be content. At most buffer_room().
  */
 void buffer_commit(struct buffer *buffer, size_t n);

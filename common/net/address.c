@@ -205,6 +205,20 @@ void address_set_port(struct address *address, uint16_t port)
     }
 }
 
+void ip_to_address(const struct ip *ip, uint16_t port, struct address *address)
+{
+    *address = (struct address){.len = sizeof address->ipv6};
+    if (ip_is_ipv4(ip)) {
+        address->len = sizeof address->ipv4;
+        address->ipv4.sin_family = AF_INET;
+        memcpy(&address->ipv4.sin_addr, ip->bytes + sizeof mapped_prefix, 4);
+    } else {
+        address->ipv6.sin6_family = AF_INET6;
+        memcpy(&address->ipv6.sin6_addr, ip->bytes, sizeof ip->bytes);
+    }
+    address_set_port(address, port);
+}
+
 bool address_to_ip(const struct address *address, struct ip *ip)
 {
     if (address->len > 0 && address->any.sa_family == AF_INET) {

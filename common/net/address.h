@@ -68,6 +68,9 @@ void address_set_port(struct address *address, uint16_t port);
 /* False for unix sockets. */
 bool address_to_ip(const struct address *address, struct ip *ip);
 
+/* The way back; a mapped address becomes an IPv4 one. */
+void ip_to_address(const struct ip *ip, uint16_t port, struct address *address);
+
 /* 127.0.0.0/8, ::1. */
 bool ip_is_loopback(const struct ip *ip);
 

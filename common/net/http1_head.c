@@ -496,9 +496,9 @@ static enum line read_lines(struct http1_head *head, const struct http1_kind *ki
     return read_fields(head, kind, message, limits, cursor);
 }
 
-/* The caller's buffer moved: the views of the fields that were read follow it. Requests and
- * responses keep offsets of their start line until all is read, so they need no such care. */
-static void rebase(struct http1_head *head, const char *base)
+/* Requests and responses keep offsets of their start line until all is read, so that line needs no
+ * such care before. */
+void http1_head_move(struct http1_head *head, const char *base)
 {
     for (uint32_t i = 0; i < head->field_count; i++) {
         struct http1_field *field = &head->fields[i];
@@ -506,6 +506,7 @@ static void rebase(struct http1_head *head, const char *base)
         field->name.data = base + ((uintptr_t)field->name.data - (uintptr_t)head->base);
         field->value.data = base + ((uintptr_t)field->value.data - (uintptr_t)head->base);
     }
+    head->base = base;
 }
 
 /* Whether the line that is being read might end in the bytes that are new. */
@@ -538,8 +539,7 @@ ssize_t http1_head_parse(struct http1_head *head, const struct http1_kind *kind,
     struct http1_refusal found = {HTTP1_NO_REASON, 0};
     struct cursor cursor = {input.data, input.data + input.len, input.data + head->line, &found};
     if (head->base != input.data) {
-        rebase(head, input.data);
-        head->base = input.data;
+        http1_head_move(head, input.data);
     }
     enum line line = LINE_MORE;
     if (head->searched <= head->line || has_line_end(head, input)) {

@@ -43,6 +43,9 @@ MUST_CHECK ssize_t http1_head_parse(struct http1_head *head, const struct http1_
                                     void *message, const struct http1_limits *limits,
                                     struct str input, struct http1_refusal *refusal);
 
+/* The caller's buffer moved to `base`: the views of the fields that were read follow it. */
+void http1_head_move(struct http1_head *head, const char *base);
+
 /* Set the refusal for the byte at `at`. False, so that checks end in `return refuse(...)`. */
 bool http1_refuse(struct cursor *cursor, const char *at, enum http1_reason reason);
 

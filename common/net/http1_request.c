@@ -355,3 +355,23 @@ ssize_t http1_request_parse(struct http1_request *request, const struct http1_li
 {
     return http1_head_parse(&request->head, &request_kind, request, limits, input, refusal);
 }
+
+/* Not every view points into the head. Through integers: the old bytes may be freed. */
+static void move_view(struct str *view, uintptr_t old, size_t head_bytes, const char *base)
+{
+    uintptr_t offset = (uintptr_t)view->data - old;
+    if (view->data != NULL && offset <= head_bytes) {
+        view->data = base + offset;
+    }
+}
+
+void http1_request_move(struct http1_request *request, size_t head_bytes, const char *base)
+{
+    uintptr_t old = (uintptr_t)request->head.base;
+    struct str *views[] = {&request->method, &request->received_target, &request->target,
+                           &request->host};
+    for (size_t i = 0; i < ARRAY_LEN(views); i++) {
+        move_view(views[i], old, head_bytes, base);
+    }
+    http1_head_move(&request->head, base);
+}

@@ -483,6 +483,9 @@ static int add_server(struct tls_context *context, size_t i,
     if (ssl == NULL) {
         return openssl_error(error, -ENOMEM, "cannot set up TLS");
     }
+    if (options->only_tls13 && SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) != 1) {
+        return openssl_error(error, -EINVAL, "cannot set up TLS 1.3");
+    }
     int code = use_identity(ssl, &options->identities[i], error);
     return code < 0 ? code : set_up_server(context, ssl, options, error);
 }

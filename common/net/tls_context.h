@@ -2,8 +2,8 @@
 /* What TLS connections have in common: certificates, trust, rules. Made whole, then never changed;
  * a reload makes a new one and swaps. Shared and counted; any thread.
  *
- * The rules are not options: TLS 1.2 and 1.3, forward secrecy and authenticated encryption only, no
- * renegotiation, no compression, no early data. */
+ * The other rules are not options: nothing older than TLS 1.2, forward secrecy and authenticated
+ * encryption only, no renegotiation, no compression, no early data. */
 #ifndef PORTICO_NET_TLS_CONTEXT_H
 #define PORTICO_NET_TLS_CONTEXT_H
 
@@ -37,6 +37,7 @@ struct tls_server_options {
         *identities;                   /* chosen by the name that a client asks for; the first */
     size_t identity_count;             /* serves everybody else. At least one */
     struct tls_tickets *tickets;       /* NULL: no resumption. A reference is taken */
+    bool only_tls13;                   /* else 1.2, too */
     bool alpn_http1;                   /* to who offers protocols: http/1.1 or an alert */
     struct tls_pem client_authorities; /* none: clients are not asked for certificates */
     bool client_certificate_required;

@@ -160,6 +160,13 @@ static bool start(const struct tls_tickets *tickets, struct key *key, unsigned c
            EVP_MAC_CTX_set_params(mac, parameters) == 1;
 }
 
+/* RFC 8446 C.4: a client uses a ticket of TLS 1.3 once, so it needs a fresh one each time; without
+ * it every second connection would shake hands in full. */
+static bool wants_fresh(const SSL *ssl, enum found found)
+{
+    return found == FOUND_PREVIOUS || SSL_version(ssl) == TLS1_3_VERSION;
+}
+
 /* OpenSSL's question, while it writes or reads a ticket. -1: failed, 0: unknown key, so a full
  * handshake, 1: use it, 2: use it and send a fresh ticket. */
 static int use_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
@@ -180,7 +187,7 @@ static int use_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_
     int answer = seal ? -1 : 0;
     if (found != FOUND_NONE) {
         answer = !start(tickets, &key, iv, cipher, mac, seal) ? -1
-                 : found == FOUND_PREVIOUS                    ? 2
+                 : wants_fresh(ssl, found)                    ? 2
                                                               : 1;
         OPENSSL_cleanse(&key, sizeof key);
     }

@@ -146,22 +146,83 @@ static bool read_head(struct http_client *client, struct http_answer *answer)
     }
 }
 
+/* Wait for `n` bytes. */
+static bool await_bytes(struct http_client *client, size_t n)
+{
+    while (buffer_size(&client->in) < n) {
+        if (receive(client) <= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The size line of a chunk with its CRLF. */
+static bool read_chunk_size(struct http_client *client, size_t *size)
+{
+    struct str in;
+    const char *end;
+    for (;;) {
+        in = buffer_view(&client->in);
+        end = in.len == 0 ? NULL : memmem(in.data, in.len, "\r\n", 2);
+        if (end != NULL) {
+            break;
+        }
+        if (receive(client) <= 0) {
+            return false;
+        }
+    }
+    char *behind;
+    *size = strtoull(in.data, &behind, 16);
+    bool is_well = behind == end && behind != in.data;
+    buffer_consume(&client->in, (size_t)(end - in.data) + 2);
+    return is_well;
+}
+
+/* A chunked body without extensions and trailers: we let neither through. */
+static bool read_chunks(struct http_client *client, struct http_answer *answer)
+{
+    struct buffer body;
+    size_t size = 1;
+    bool is_whole = false;
+    buffer_init(&body, ANSWER_MAX);
+    while (size > 0 && read_chunk_size(client, &size) && await_bytes(client, size + 2)) {
+        struct str in = buffer_view(&client->in);
+        if (memcmp(in.data + size, "\r\n", 2) != 0) {
+            break;
+        }
+        CHECK(buffer_append(&body, str_first(in, size)) == 0);
+        buffer_consume(&client->in, size + 2);
+        is_whole = size == 0;
+    }
+    if (buffer_size(&body) > 0) {
+        answer->body = str_make(str_dup(buffer_view(&body)), buffer_size(&body));
+    }
+    buffer_done(&body);
+    return is_whole;
+}
+
 bool http_read(struct http_client *client, bool is_head, struct http_answer *answer)
 {
     *answer = (struct http_answer){.status = 0};
-    do { /* 100 Continue is not the answer */
+    do { /* an interim answer is not the answer */
         free(answer->head);
         answer->head = NULL;
         if (!read_head(client, answer)) {
             http_answer_done(answer);
             return false;
         }
-    } while (answer->status == 100);
+    } while (answer->status / 100 == 1);
     answer->closes = strcasecmp(http_field(answer, "Connection"), "close") == 0;
-    size_t length = strtoull(http_field(answer, "Content-Length"), NULL, 10);
-    if (is_head) {
-        length = 0;
+    bool has_body = !is_head && answer->status != 204 && answer->status != 304;
+    if (has_body && strcasecmp(http_field(answer, "Transfer-Encoding"), "chunked") == 0) {
+        if (!read_chunks(client, answer)) {
+            http_answer_done(answer);
+            return false;
+        }
+        return true;
     }
+    size_t length = has_body ? strtoull(http_field(answer, "Content-Length"), NULL, 10) : 0;
     while (buffer_size(&client->in) < length) {
         if (receive(client) <= 0) {
             http_answer_done(answer);
