@@ -5,7 +5,7 @@
 
 #define PATIENCE (10 * USEC_PER_SEC)
 
-Test(health, an_idle_one_is_alive)
+Test(pulse, an_idle_one_is_alive)
 {
     struct pulse pulse = {0};
     for (usec_t now = 1; now < USEC_PER_HOUR; now += USEC_PER_MINUTE) {
@@ -13,7 +13,7 @@ Test(health, an_idle_one_is_alive)
     }
 }
 
-Test(health, who_finishes_things_is_alive_however_much_there_is)
+Test(pulse, who_finishes_things_is_alive_however_much_there_is)
 {
     struct pulse pulse = {0};
     for (uint64_t i = 1; i < 100; i++) {
@@ -21,7 +21,7 @@ Test(health, who_finishes_things_is_alive_however_much_there_is)
     }
 }
 
-Test(health, who_is_at_one_thing_for_too_long_is_not)
+Test(pulse, who_is_at_one_thing_for_too_long_is_not)
 {
     struct pulse pulse = {0};
     cr_expect(pulse_beats(&pulse, 1, true, PATIENCE, PATIENCE));
@@ -32,7 +32,7 @@ Test(health, who_is_at_one_thing_for_too_long_is_not)
     cr_expect(pulse_beats(&pulse, 2, true, 10 * PATIENCE, PATIENCE));
 }
 
-Test(health, time_without_work_does_not_count)
+Test(pulse, time_without_work_does_not_count)
 {
     struct pulse pulse = {0};
     cr_expect(pulse_beats(&pulse, 1, true, 1, PATIENCE));
