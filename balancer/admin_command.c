@@ -235,9 +235,10 @@ void admin_command_config(struct admin_call *call)
 
 static void tell(const struct admin_call *call)
 {
+    struct str argument = call->line.arguments[0];
     log_info("told by an administrator",
              LOG_TEXT("command", admin_command_words(call->line.command)),
-             LOG_STR("argument", call->line.arguments[0]));
+             LOG_STR(argument.len > 0 ? "argument" : NULL, argument));
 }
 
 static void wish(struct admin_call *call, enum wish wish, const char *done)

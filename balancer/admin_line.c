@@ -95,6 +95,8 @@ static bool split_words(struct admin_line *line, struct str text, struct words *
 
 /* ---- Finding the command ---- */
 
+enum { WORD_MAX = 24 }; /* longer than every word of a command */
+
 /* How many of the words are the command's, 0: it is another one. */
 static size_t match(struct str command, const struct words *words)
 {
@@ -124,6 +126,9 @@ static const struct row *suggest(const struct words *words)
 {
     const struct row *best = NULL;
     unsigned best_distance = 4;
+    if (words->at[0].len > WORD_MAX) {
+        return NULL; /* no slip of the finger, and comparing long words takes time */
+    }
     for (size_t i = 0; i < ADMIN_COMMAND_COUNT; i++) {
         char text[128];
         struct str command = rows[i].words;

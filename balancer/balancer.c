@@ -624,6 +624,16 @@ struct balancer *balancer_new(const struct command_line *line, struct config *co
     return balancer;
 }
 
+/* Nobody waits for the answers any more, but who asked still owns the questions. No worker runs, so
+ * what they posted is all there. */
+static void answer_questions(struct balancer *balancer)
+{
+    int code = 0;
+    while (code >= 0 && !question_list_is_empty(&balancer->questions)) {
+        code = loop_turn(balancer->loop, 0);
+    }
+}
+
 void balancer_free(struct balancer *balancer)
 {
     if (balancer == NULL) {
@@ -631,6 +641,7 @@ void balancer_free(struct balancer *balancer)
     }
     admin_http_free(balancer->admin_http);
     admin_socket_free(balancer->admin_socket);
+    answer_questions(balancer);
     for (unsigned i = 0; i < balancer->worker_count; i++) {
         worker_free(balancer->workers[i]);
     }

@@ -340,10 +340,9 @@ static bool is_waiting_for_head(const struct proxy *proxy)
 static bool relay(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
-    const struct str nothing = {NULL, 0};
     struct piece piece = {.is_last = false};
     if (!take_heads(proxy)) {
-        return is_waiting_for_head(proxy) && write_parts(proxy, nothing, nothing, nothing);
+        return is_waiting_for_head(proxy);
     }
     if (take_piece(exchange, &piece) < 0) {
         cut_answer(proxy, OUTCOME_BROKEN);
@@ -494,7 +493,7 @@ void proxy_read_answer(struct proxy *proxy, unsigned ready)
     struct exchange *exchange = proxy->exchange;
     (void)ready;
     for (int i = 0; i < READS_PER_TURN; i++) {
-        if (proxy_is(proxy, PROXY_RELAY_ANSWER) && is_held(exchange)) {
+        if (is_held(exchange)) {
             hold(proxy);
             return;
         }

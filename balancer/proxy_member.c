@@ -64,7 +64,7 @@ bool proxy_is_admitted(struct proxy *proxy)
         return true;
     }
     bool is_full = atomic_load(&worker->shared->queued) >= rules->queue_size;
-    if (!is_full && (range_usable(worker->range) > 0 || may_wait(worker))) {
+    if (!is_full && range_usable(worker->range) > 0) {
         return true;
     }
     proxy_refuse(proxy, is_full ? REASON_QUEUE_FULL : REASON_NO_MEMBER, 0);

@@ -31,6 +31,11 @@ static const struct help {
 #include "commands.def"
 };
 
+enum {
+    ARGUMENTS_MAX = 2,
+    WORDS = 255, /* the command takes them from the command line itself */
+};
+
 static const struct kind {
     const char *command, *verb;
     size_t arguments;
@@ -41,8 +46,6 @@ static const struct kind {
     {command, verb, arguments, synopsis, flags, run},
 #include "commands.def"
 };
-
-enum { ARGUMENTS_MAX = 2 };
 
 static const struct program_usage usage = {
     .name = "portico",
@@ -196,6 +199,12 @@ static int take_arguments(const struct operation *operation, const struct kind *
                           const char *arguments[ARGUMENTS_MAX])
 {
     size_t at = kind->verb == NULL ? 1 : 2;
+    if (kind->arguments == WORDS) {
+        return command_line_word(operation->line, at) != NULL
+                   ? 0
+                   : operation_misuse(operation, "something is missing: portico %s %s",
+                                      operation->name, kind->synopsis);
+    }
     for (size_t i = 0; i < kind->arguments; i++) {
         arguments[i] = command_line_word(operation->line, at++);
         if (arguments[i] == NULL) {

@@ -28,13 +28,13 @@ static void set_member(struct balancer *balancer, unsigned i, struct health heal
     atomic_init(&member->health, health_pack(health));
 }
 
-struct balancer *fake_balancer_new(void)
+struct balancer *fake_balancer_new(const struct clock *clock)
 {
     struct error error;
     struct balancer *balancer = aligned_alloc(64, sizeof *balancer);
     cr_assert_not_null(balancer);
     memset(balancer, 0, sizeof *balancer);
-    balancer->loop = loop_new(&clock_system, &error);
+    balancer->loop = loop_new(clock, &error);
     balancer->counters = counters_new();
     balancer->shard = counters_shard(balancer->counters);
     balancer->config = load_config();
@@ -221,24 +221,4 @@ void worker_each_proxy(const struct worker *worker,
 size_t worker_pooled(const struct worker *worker, const struct member *member)
 {
     return worker->pooled[member->id - 1];
-}
-
-/* ---- health.h: until it comes from the library ---- */
-
-__attribute__((weak)) uint32_t health_pack(struct health health)
-{
-    return (uint32_t)health.presence | (uint32_t)health.wish << 8;
-}
-
-__attribute__((weak)) struct health health_unpack(uint32_t packed)
-{
-    return (struct health){.presence = packed & 0xff, .wish = packed >> 8 & 0xff};
-}
-
-__attribute__((weak)) const char *health_word(struct health health)
-{
-    return health.wish == WISH_DRAINED      ? "drained"
-           : health.wish == WISH_DISABLED   ? "disabled"
-           : health.presence == PRESENCE_UP ? "up"
-                                            : "absent";
 }

@@ -37,8 +37,8 @@ struct balancer {
     } wished;
 };
 
-/* Members localhost:8080 to 8082: up, absent, drained. */
-struct balancer *fake_balancer_new(void);
+/* Members localhost:8080 to 8082: up, absent, drained. `clock` is the loop's. */
+struct balancer *fake_balancer_new(const struct clock *clock);
 void fake_balancer_free(struct balancer *balancer);
 
 /* Turn the loop until `is_done` says so, for at most five seconds. */

@@ -15,7 +15,7 @@ static bool is_error;
 
 static void set_up(void)
 {
-    balancer = fake_balancer_new();
+    balancer = fake_balancer_new(&clock_system);
 }
 
 static void tear_down(void)

@@ -13,6 +13,7 @@
 #include "net/socket.h"
 
 static struct balancer *balancer;
+static struct clock_fake timepiece; /* the loop's; it stands still */
 static struct admin_http *http;
 static struct address address;
 
@@ -22,7 +23,8 @@ static void set_up(void)
     static const struct log_settings settings = {
         .fd = STDERR_FILENO, .level = LOG_LEVEL_ERROR, .format = LOG_FORMAT_KEY_VALUE};
     log_configure(&settings);
-    balancer = fake_balancer_new();
+    clock_fake_init(&timepiece, USEC_PER_SEC, 0);
+    balancer = fake_balancer_new(&timepiece.clock);
     cr_assert_eq(address_parse(STR("127.0.0.1"), 0, &address, &error), 0);
     http = admin_http_new(balancer, &address, &error);
     cr_assert_not_null(http, "%s", error.message);
@@ -241,4 +243,45 @@ Test(admin_http, there_is_room_for_so_many)
     for (size_t i = 0; i < ADMIN_HTTP_CONNECTIONS; i++) {
         close(fds[i]);
     }
+}
+
+static bool is_open(int fd)
+{
+    char byte;
+    size_t count;
+    return socket_read(fd, &byte, 1, &count) == IO_AGAIN;
+}
+
+static void pass(usec_t by)
+{
+    for (int i = 0; i < 3; i++) {
+        turn();
+    }
+    clock_fake_advance(&timepiece, by);
+    for (int i = 0; i < 3; i++) {
+        turn();
+    }
+}
+
+Test(admin_http, a_head_that_drips_in_has_one_deadline)
+{
+    size_t count;
+    int fd = begin();
+    turn();
+    for (int i = 0; i < 4; i++) {
+        cr_assert_eq(socket_write(fd, "GET ", 1, &count), IO_OK);
+        pass(3 * USEC_PER_SEC);
+        cr_expect_eq(is_open(fd), i < 3, "%d", i);
+    }
+    close(fd);
+}
+
+Test(admin_http, who_asks_nothing_is_closed_in_the_end)
+{
+    int fd = begin();
+    pass(29 * USEC_PER_SEC);
+    cr_expect(is_open(fd));
+    pass(2 * USEC_PER_SEC);
+    cr_expect_not(is_open(fd));
+    close(fd);
 }

@@ -16,6 +16,7 @@
 #include "support/support.h"
 
 static struct balancer *balancer;
+static struct clock_fake timepiece; /* the loop's; it stands still */
 static struct admin_socket *admin;
 static char *directory;
 static char path[256];
@@ -26,7 +27,8 @@ static void set_up(void)
     static const struct log_settings settings = {
         .fd = STDERR_FILENO, .level = LOG_LEVEL_ERROR, .format = LOG_FORMAT_KEY_VALUE};
     log_configure(&settings);
-    balancer = fake_balancer_new();
+    clock_fake_init(&timepiece, USEC_PER_SEC, 0);
+    balancer = fake_balancer_new(&timepiece.clock);
     directory = make_temporary_directory();
     snprintf(path, sizeof path, "%s/admin.sock", directory);
     admin = admin_socket_new(balancer, path, &error);
@@ -330,4 +332,63 @@ Test(admin_socket, a_path_in_use_is_an_error)
     struct error error;
     cr_expect_null(admin_socket_new(balancer, path, &error));
     cr_expect_not_null(strstr(error.message, path), "%s", error.message);
+}
+
+/* Turns until what was sent has been looked at. */
+static void pass(usec_t by)
+{
+    for (int i = 0; i < 3; i++) {
+        turn();
+    }
+    clock_fake_advance(&timepiece, by);
+    for (int i = 0; i < 3; i++) {
+        turn();
+    }
+}
+
+static bool is_open(int fd)
+{
+    char byte;
+    size_t count;
+    return socket_read(fd, &byte, 1, &count) == IO_AGAIN;
+}
+
+Test(admin_socket, who_says_nothing_is_closed_in_the_end)
+{
+    int fd = begin();
+    pass(4 * USEC_PER_MINUTE);
+    cr_expect(is_open(fd));
+    pass(2 * USEC_PER_MINUTE);
+    cr_expect_not(is_open(fd));
+    close(fd);
+}
+
+Test(admin_socket, a_line_that_drips_in_has_one_deadline)
+{
+    int fd = begin();
+    for (int i = 0; i < 5; i++) {
+        exchange(fd, STR("a"), NULL);
+        pass(5 * USEC_PER_SEC);
+        cr_expect(is_open(fd), "%d", i);
+    }
+    exchange(fd, STR("a"), NULL);
+    pass(6 * USEC_PER_SEC);
+    cr_expect_not(is_open(fd));
+    close(fd);
+}
+
+Test(admin_socket, who_does_not_take_the_answer_is_closed)
+{
+    size_t count;
+    int fd = begin();
+    for (int i = 0; i < 100000 && socket_write(fd, "help\n", 5, &count) == IO_OK; i++) {
+        if (i % 16 == 0) {
+            turn();
+        }
+    }
+    pass(USEC_PER_SEC);
+    cr_expect_neq(socket_write(fd, "help\n", 5, &count), IO_FAIL);
+    pass(31 * USEC_PER_SEC);
+    cr_expect_eq(socket_write(fd, "help\n", 5, &count), IO_FAIL);
+    close(fd);
 }
