@@ -647,6 +647,7 @@ void balancer_free(struct balancer *balancer)
     }
     free(balancer->workers);
     free(balancer->is_ended);
+    balancer->worker_count = 0; /* the last news of an end may still be posted, for nobody now */
     resolver_free(balancer->resolver);
     prober_free(balancer->prober);
     accesslog_free(balancer->shared.accesslog);

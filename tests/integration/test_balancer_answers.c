@@ -18,11 +18,11 @@ enum { SAMPLED_STEP = 23 };
 struct expectation {
     const char *id;
     const char *method;
-    unsigned status;     /* 0: no whole answer */
-    const char *body;    /* NULL: does not matter */
-    const char *has_not; /* in the head, in any case of letters */
-    bool is_idle;        /* sent behind an ordinary answer, when nothing was asked */
-    bool closes;         /* the member closes behind it */
+    unsigned long status; /* 0: no whole answer */
+    const char *body;     /* NULL: does not matter */
+    const char *has_not;  /* in the head, in any case of letters */
+    bool is_idle;         /* sent behind an ordinary answer, when nothing was asked */
+    bool closes;          /* the member closes behind it */
 };
 
 static const struct expectation expectations[] = {

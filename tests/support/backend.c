@@ -183,8 +183,8 @@ static bool send_with_length(struct connection *connection, const struct recorde
     struct text body = body_of(connection, request);
     uint64_t wanted = atomic_load(&connection->backend->size);
     uint64_t padding = wanted > body.len ? wanted - body.len : 0;
-    snprintf(framing, sizeof framing, "Content-Length: %llu\r\n",
-             (unsigned long long)(body.len + padding + missing));
+    unsigned long long length = body.len + padding + missing;
+    snprintf(framing, sizeof framing, "Content-Length: %llu\r\n", length);
     struct text head = head_of(connection, request, status, framing);
     if (strncmp(request->head, "HEAD ", 5) == 0) {
         return send_all(connection, text_view(&head));

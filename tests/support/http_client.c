@@ -188,6 +188,7 @@ static bool read_chunks(struct http_client *client, struct http_answer *answer)
     buffer_init(&body, ANSWER_MAX);
     while (size > 0 && read_chunk_size(client, &size) && await_bytes(client, size + 2)) {
         struct str in = buffer_view(&client->in);
+        CHECK(in.data != NULL);
         if (memcmp(in.data + size, "\r\n", 2) != 0) {
             break;
         }
