@@ -175,8 +175,8 @@ MUST_CHECK ssize_t http1_request_parse(struct http1_request *request,
  * what http1_request_parse() returned. */
 void http1_request_move(struct http1_request *request, size_t head_bytes, const char *base);
 
-/* As http1_request_parse(), for a response to a request with method `method`, which decides about the body. Interim
- * answers (1xx) are responses without body; 101 is refused. */
+/* As http1_request_parse(), for a response to a request with method `method`, which decides about
+ * the body. Interim answers (1xx) are responses without body; 101 is refused. */
 MUST_CHECK ssize_t http1_response_parse(struct http1_response *response,
                                         const struct http1_limits *limits, enum http1_method method,
                                         struct str input, struct http1_refusal *refusal);
