@@ -4,6 +4,7 @@
 #include "balancer.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,7 @@ struct balancer {
     bool is_stopping;
 };
 
-#define HOUSEKEEPING (10 * USEC_PER_SEC)
+#define HOUSEKEEPING (2 * USEC_PER_SEC)
 /* How long to look for members before serving without. */
 #define FIRST_PROBES (500 * USEC_PER_MSEC)
 
@@ -431,10 +432,27 @@ static int watch_signals(struct balancer *balancer, struct error *error)
 
 /* ---- Making it ---- */
 
+/* After a burst workers keep more than they need, and the heap is full of holes that nobody may
+ * need for hours. */
+static void trim_memory(struct balancer *balancer)
+{
+    for (unsigned i = 0; i < balancer->worker_count; i++) {
+        if (!balancer->is_ended[i]) {
+            worker_post_trim(balancer->workers[i]);
+        }
+    }
+    enum { WORTHWHILE = 1024 * 1024 };
+    struct mallinfo2 memory = mallinfo2();
+    if (memory.fordblks > WORTHWHILE && memory.fordblks > memory.uordblks / 4) {
+        malloc_trim(0);
+    }
+}
+
 static void keep_house(struct timer *timer, usec_t now)
 {
     struct balancer *balancer = CONTAINER_OF(timer, struct balancer, housekeeping);
     log_limits_flush();
+    trim_memory(balancer);
     sd_notifyf(0, "STATUS=%u connections, %zu of %zu members usable",
                atomic_load(&balancer->shared.connections), range_usable(balancer->now.range),
                range_count(balancer->now.range));

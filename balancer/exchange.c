@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum {
-    SPARE_MAX = 256,
+    SPARE_MAX = 64,
     INPUT_AT_FIRST = 4 * 1024, /* a head and a usual poll */
     KEPT_BYTES = 16 * 1024,    /* buffers that grew beyond this are not kept */
     ANSWER_BYTES = 64 * 1024,
@@ -96,6 +96,7 @@ struct exchange *exchange_take(struct exchange_pool *pool, const struct rules *r
     if (exchange != NULL) {
         pool->spare = exchange->next;
         pool->count--;
+        pool->unused = pool->count < pool->unused ? pool->count : pool->unused;
         if (!fits(exchange, rules)) {
             exchange_free(exchange);
             exchange = NULL;
@@ -141,14 +142,27 @@ void exchange_give(struct exchange_pool *pool, struct exchange *exchange)
     pool->count++;
 }
 
+static void drop_spare(struct exchange_pool *pool)
+{
+    struct exchange *exchange = pool->spare;
+    pool->spare = exchange->next;
+    pool->count--;
+    exchange_free(exchange);
+}
+
+void exchange_pool_trim(struct exchange_pool *pool)
+{
+    for (; pool->unused > 0; pool->unused--) {
+        drop_spare(pool);
+    }
+    pool->unused = pool->count;
+}
+
 void exchange_pool_done(struct exchange_pool *pool)
 {
     while (pool->spare != NULL) {
-        struct exchange *exchange = pool->spare;
-        pool->spare = exchange->next;
-        exchange_free(exchange);
+        drop_spare(pool);
     }
-    pool->count = 0;
 }
 
 void exchange_next(struct exchange *exchange, const struct rules *rules)

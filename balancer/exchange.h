@@ -99,11 +99,14 @@ struct exchange {
 struct exchange_pool {
     struct exchange *spare;
     unsigned count;
+    unsigned unused; /* the least that were spare since exchange_pool_trim() */
 };
 
 /* One that is empty and follows `rules`. NULL: no memory. */
 struct exchange *exchange_take(struct exchange_pool *pool, const struct rules *rules);
 void exchange_give(struct exchange_pool *pool, struct exchange *exchange);
+/* Free those that nobody needed since the last call. */
+void exchange_pool_trim(struct exchange_pool *pool);
 void exchange_pool_done(struct exchange_pool *pool);
 
 /* Make the input ready for the next request of the connection; what was read of it stays. */

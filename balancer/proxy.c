@@ -254,7 +254,7 @@ static void free_garbage(struct garbage *garbage)
 {
     struct proxy *proxy = CONTAINER_OF(garbage, struct proxy, garbage);
     proxy->magic = 0;
-    free(proxy);
+    slab_free(&proxy->worker->proxy_memory, proxy);
 }
 
 static void drop_exchange(struct proxy *proxy)
@@ -295,6 +295,7 @@ void proxy_close(struct proxy *proxy, enum reason reason)
     proxy_list_remove(&worker->proxies, proxy);
     counter_add(worker->counters, COUNTER_CONNECTIONS, -1);
     shared_connection_gone(worker->shared, proxy->counted);
+    proxy->garbage = (struct garbage){.free = NULL};
     loop_free_later(worker->loop, &proxy->garbage, free_garbage);
     worker_proxy_gone(worker);
 }
@@ -400,7 +401,7 @@ void proxy_handshake(struct proxy *proxy)
 
 static struct proxy *proxy_new(struct worker *worker, int fd, const struct address *peer)
 {
-    struct proxy *proxy = calloc(1, sizeof *proxy);
+    struct proxy *proxy = slab_calloc(&worker->proxy_memory);
     if (proxy == NULL) {
         return NULL;
     }

@@ -55,8 +55,9 @@ static int keep_rest(struct exchange *exchange, const struct str *parts, size_t 
 }
 
 /* Write what waits, and behind it `data` with its framing. What is not taken waits. False: the
- * client is lost, and the proxy was closed. */
-static bool write_parts(struct proxy *proxy, struct str prefix, struct str data, struct str suffix)
+ * client is lost, and the proxy was closed. `is_end`: closing follows. */
+static bool write_parts(struct proxy *proxy, struct str prefix, struct str data, struct str suffix,
+                        bool is_end)
 {
     struct exchange *exchange = proxy->exchange;
     const struct str parts[PARTS_MAX] = {buffer_view(&exchange->out), prefix, data, suffix};
@@ -71,7 +72,9 @@ static bool write_parts(struct proxy *proxy, struct str prefix, struct str data,
     if (count == 0) {
         return true;
     }
+    proxy->transport.ends = is_end;
     enum io io = transport_writev(&proxy->transport, vector, count, &taken);
+    proxy->transport.ends = false; /* what was not taken is written, and so sent, later */
     if (io == IO_FAIL || io == IO_EOF) {
         proxy_close(proxy, REASON_CLIENT_ABORTED);
         return false;
@@ -298,7 +301,7 @@ static bool write_piece(struct proxy *proxy, const struct piece *piece)
         }
     }
     exchange->answer_relayed += piece->data.len;
-    return write_parts(proxy, before, piece->data, behind);
+    return write_parts(proxy, before, piece->data, behind, piece->is_last && exchange->closes);
 }
 
 static enum outcome outcome_of(const struct exchange *exchange)

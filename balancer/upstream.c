@@ -108,7 +108,7 @@ static void free_garbage(struct garbage *garbage)
 {
     struct upstream *upstream = CONTAINER_OF(garbage, struct upstream, garbage);
     member_unref(upstream->member);
-    free(upstream);
+    slab_free(&upstream->worker->upstream_memory, upstream);
 }
 
 static void upstream_close(struct upstream *upstream)
@@ -163,13 +163,13 @@ static void upstream_ready(struct watch *watch, unsigned ready)
 
 static struct upstream *upstream_new(struct worker *worker, struct member *member, int fd)
 {
-    struct upstream *upstream = calloc(1, sizeof *upstream);
+    struct upstream *upstream = slab_calloc(&worker->upstream_memory);
     if (upstream == NULL) {
         return NULL;
     }
     upstream->pool = pool_get(worker->pools, member);
     if (upstream->pool == NULL) {
-        free(upstream);
+        slab_free(&worker->upstream_memory, upstream);
         return NULL;
     }
     transport_init_plain(&upstream->transport, fd);

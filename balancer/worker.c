@@ -161,17 +161,22 @@ static void run_stop(struct task *task)
     worker_proxy_gone(worker);
 }
 
+static void abort_proxies(struct worker *worker)
+{
+    struct proxy *proxy;
+    while ((proxy = proxy_list_first(&worker->proxies)) != NULL) {
+        proxy_abort(proxy, REASON_STOPPING);
+    }
+}
+
 static void run_abort(struct task *task)
 {
     struct worker *worker = CONTAINER_OF(task, struct worker, abort_task);
-    struct proxy *proxy;
     worker->is_stopping = true;
     for (size_t i = 0; i < ARRAY_LEN(worker->listeners); i++) {
         listener_close(&worker->listeners[i]);
     }
-    while ((proxy = proxy_list_first(&worker->proxies)) != NULL) {
-        proxy_abort(proxy, REASON_STOPPING);
-    }
+    abort_proxies(worker);
     worker_proxy_gone(worker);
 }
 
@@ -183,6 +188,18 @@ void worker_post_stop(struct worker *worker)
 void worker_post_abort(struct worker *worker)
 {
     loop_post(worker->loop, &worker->abort_task);
+}
+
+/* ---- Memory ---- */
+
+static void run_trim(struct task *task)
+{
+    exchange_pool_trim(&CONTAINER_OF(task, struct worker, trim_task)->exchanges);
+}
+
+void worker_post_trim(struct worker *worker)
+{
+    loop_post(worker->loop, &worker->trim_task);
 }
 
 /* ---- Life ---- */
@@ -245,6 +262,8 @@ struct worker *worker_new(unsigned number, struct shared *shared,
     worker->tls = update->tls == NULL ? NULL : tls_context_ref(update->tls);
     worker->random = shared->id_seed ^ ((uint64_t)number + 1) * UINT64_C(0x9e3779b97f4a7c15);
     worker->random |= worker->random == 0;
+    slab_pool_init(&worker->proxy_memory, sizeof(struct proxy));
+    slab_pool_init(&worker->upstream_memory, sizeof(struct upstream));
     proxy_list_init(&worker->proxies);
     turn_list_init(&worker->idle);
     turn_list_init(&worker->queue);
@@ -252,6 +271,7 @@ struct worker *worker_new(unsigned number, struct shared *shared,
     task_init(&worker->stop_task, run_stop);
     task_init(&worker->abort_task, run_abort);
     task_init(&worker->wake_task, wake);
+    task_init(&worker->trim_task, run_trim);
     if (!make_parts(worker, error)) {
         worker_free(worker);
         return NULL;
@@ -267,6 +287,7 @@ void worker_free(struct worker *worker)
     for (size_t i = 0; i < ARRAY_LEN(worker->listeners); i++) {
         listener_close(&worker->listeners[i]);
     }
+    abort_proxies(worker);
     worker_update_free(atomic_exchange(&worker->update, NULL));
     pools_free(worker->pools);
     if (worker->log != NULL) {
@@ -276,6 +297,8 @@ void worker_free(struct worker *worker)
     pipe_pool_done(&worker->pipes);
     fd_reserve_done(&worker->reserve);
     loop_free(worker->loop);
+    slab_pool_done(&worker->proxy_memory);
+    slab_pool_done(&worker->upstream_memory);
     recent_free(worker->recent);
     rules_unref(worker->rules);
     range_unref(worker->range);

@@ -9,6 +9,7 @@
 #include "accesslog.h"
 #include "address_counts.h"
 #include "base/list.h"
+#include "base/slab.h"
 #include "exchange.h"
 #include "net/socket.h"
 #include "net/tls_context.h"
@@ -71,6 +72,7 @@ struct worker {
     struct listener listeners[2]; /* plain, TLS */
     struct fd_reserve reserve;
 
+    struct slab_pool proxy_memory, upstream_memory;
     struct proxy_list proxies;
     struct turn_list idle;  /* between requests, longest first */
     struct turn_list queue; /* waiting for a member, longest first */
@@ -88,7 +90,7 @@ struct worker {
     usec_t wall_offset; /* wall minus monotonic, read once in a while */
     usec_t wall_read;
 
-    struct task update_task, stop_task, wake_task, abort_task;
+    struct task update_task, stop_task, wake_task, abort_task, trim_task;
     _Atomic(struct worker_update *) update;
 };
 
@@ -114,6 +116,9 @@ void worker_post_stop(struct worker *worker);
 void worker_post_abort(struct worker *worker);
 /* Members may have room, or be back: those who wait try again. */
 void worker_post_wake(struct worker *worker);
+
+/* Have it free what it kept for requests that did not come. */
+void worker_post_trim(struct worker *worker);
 
 void worker_update_free(struct worker_update *update);
 

@@ -334,14 +334,25 @@ enum io socket_readv(int fd, const struct iovec *vector, size_t parts, size_t *c
     return io_result(moved, count);
 }
 
-enum io socket_writev(int fd, const struct iovec *vector, size_t parts, size_t *count)
+static enum io send_vector(int fd, const struct iovec *vector, size_t parts, int flags,
+                           size_t *count)
 {
     struct msghdr from = message(vector, parts);
     ssize_t moved;
     do {
-        moved = sendmsg(fd, &from, MSG_NOSIGNAL);
+        moved = sendmsg(fd, &from, MSG_NOSIGNAL | flags);
     } while (moved < 0 && errno == EINTR);
     return io_result(moved, count);
+}
+
+enum io socket_writev(int fd, const struct iovec *vector, size_t parts, size_t *count)
+{
+    return send_vector(fd, vector, parts, 0, count);
+}
+
+enum io socket_writev_more(int fd, const struct iovec *vector, size_t parts, size_t *count)
+{
+    return send_vector(fd, vector, parts, MSG_MORE, count);
 }
 
 /* ---- The reserve ---- */

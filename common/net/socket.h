@@ -64,6 +64,10 @@ MUST_CHECK enum io socket_read(int fd, void *data, size_t size, size_t *count);
 MUST_CHECK enum io socket_readv(int fd, const struct iovec *vector, size_t parts, size_t *count);
 MUST_CHECK enum io socket_write(int fd, const void *data, size_t size, size_t *count);
 MUST_CHECK enum io socket_writev(int fd, const struct iovec *vector, size_t parts, size_t *count);
+/* The same; the bytes may stay here until more is written or the socket is shut down or closed, so
+ * that they travel with what follows. */
+MUST_CHECK enum io socket_writev_more(int fd, const struct iovec *vector, size_t parts,
+                                      size_t *count);
 
 /* A descriptor held back for the moment in which there are no more. A listener whose connections
  * cannot be accepted stays readable and its loop would spin; with the reserve the connection is

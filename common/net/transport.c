@@ -34,7 +34,9 @@ static enum io plain_read(struct transport *transport, void *data, size_t size, 
 static enum io plain_writev(struct transport *transport, const struct iovec *vector, size_t parts,
                             size_t *count)
 {
-    return settle(transport, socket_writev(transport->fd, vector, parts, count), WATCH_WRITE);
+    enum io io = transport->ends ? socket_writev_more(transport->fd, vector, parts, count)
+                                 : socket_writev(transport->fd, vector, parts, count);
+    return settle(transport, io, WATCH_WRITE);
 }
 
 static enum io plain_shutdown(struct transport *transport)

@@ -32,6 +32,8 @@ struct transport {
     int fd;         /* owned */
     unsigned wants; /* WATCH_*, see transport_wants() */
     int code;       /* errno of the last IO_FAIL */
+    bool ends;      /* set by the owner: after the next write it closes, so the end may travel with
+                     * the bytes */
 };
 
 /* The descriptor is taken. */

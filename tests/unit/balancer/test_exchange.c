@@ -83,6 +83,33 @@ Test(exchange, is_used_again_and_found_empty)
     rules_unref(rules);
 }
 
+Test(exchange, frees_spare_ones_that_nobody_needed)
+{
+    enum { BURST = 20, USUAL = 3 };
+    struct exchange_pool pool = {.count = 0};
+    struct rules *rules = RULES_OF("Balancer.threads=1");
+    struct exchange *taken[BURST];
+    for (size_t i = 0; i < BURST; i++) {
+        taken[i] = exchange_take(&pool, rules);
+    }
+    for (size_t i = 0; i < BURST; i++) {
+        exchange_give(&pool, taken[i]);
+    }
+    exchange_pool_trim(&pool); /* the burst was needed until now */
+    cr_assert_eq(pool.count, BURST);
+    for (size_t i = 0; i < USUAL; i++) {
+        taken[i] = exchange_take(&pool, rules);
+    }
+    for (size_t i = 0; i < USUAL; i++) {
+        exchange_give(&pool, taken[i]);
+    }
+    exchange_pool_trim(&pool);
+    cr_assert_eq(pool.count, USUAL);
+    exchange_pool_done(&pool);
+    cr_assert_eq(pool.count, 0);
+    rules_unref(rules);
+}
+
 Test(exchange, does_not_keep_large_buffers)
 {
     struct exchange_pool pool = {.count = 0};
