@@ -21,6 +21,9 @@ static void forward(const char *peer, const char *lines)
     struct http1_refusal refusal;
     struct forward_context context = {.rules = rules, .via = VIA, .request_id = 0x123};
     char text[2048];
+    if (exchange != NULL) {
+        exchange_give(&pool, exchange);
+    }
     exchange = exchange_take(&pool, rules);
     snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", lines);
     cr_assert_eq(buffer_append(&exchange->input, str_from(text)), 0);
