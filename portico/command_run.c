@@ -321,13 +321,14 @@ static bool configuration_is_fine(struct run *run)
         return false;
     }
     int code = command_line_load(run->operation->line, problems, &config);
+    size_t errors = problems_errors(problems);
     config_unref(config);
     if (code < 0) {
         problems_print(problems, run->operation->err);
         fflush(run->operation->err);
         say_format(run,
-                   "no rolling restart: the configuration has %zu errors; all go on as they are",
-                   problems_errors(problems));
+                   "no rolling restart: the configuration has %zu error%s; all go on as they are",
+                   errors, errors == 1 ? "" : "s");
     }
     problems_free(problems);
     return code == 0;

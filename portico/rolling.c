@@ -42,10 +42,6 @@ static void enter(struct supervisor *supervisor, enum rolling_step step, usec_t 
         ward_stop(supervisor, rolling->child, now);
     } else if (step == STEP_START) {
         ward_start(supervisor, rolling->child, now);
-        /* The failure, if it was one, was told, and the child is tried again later. */
-        if (supervisor->wards[rolling->child].state != WARD_STARTING) {
-            rolling_abort(supervisor, "it cannot be started");
-        }
     }
 }
 
@@ -112,6 +108,7 @@ void rolling_abort(struct supervisor *supervisor, const char *format, ...)
         supervisor->acts->ask(supervisor->context, QUESTION_ENABLE, rolling->child);
     }
     rolling->step = STEP_NONE;
+    supervisor->wards[rolling->child].is_spared = true;
 }
 
 void rolling_served(struct supervisor *supervisor, unsigned child, usec_t now)

@@ -12,6 +12,8 @@
 
 /* Members that are there when the balancer begins are used from its first request on. */
 #define BALANCER_WAITS (5 * USEC_PER_SEC)
+/* Between attempts at a child that keeps dying while the others shall go on. */
+#define SPARED_DELAY (10 * USEC_PER_SEC)
 /* A child that does not serve by then hangs. */
 #define START_PATIENCE (60 * USEC_PER_SEC)
 
@@ -86,6 +88,7 @@ static void ward_lost(struct supervisor *supervisor, unsigned child, const char 
     struct ward *ward = &supervisor->wards[child];
     usec_t delay = respawn_after_end(&ward->respawn, now);
     ward->state = WARD_DOWN;
+    delay = delay < 0 && ward->is_spared ? SPARED_DELAY : delay;
     if (delay < 0) {
         supervisor_say(supervisor, "%s %s; it ended %d times within %d s: giving up, all stop",
                        supervisor_name(supervisor, child), why, RESPAWN_ENDS_MAX,
@@ -101,6 +104,14 @@ static void ward_lost(struct supervisor *supervisor, unsigned child, const char 
     ward->deadline = usec_add(now, delay);
 }
 
+static void ward_failed(struct supervisor *supervisor, unsigned child, const char *why, usec_t now)
+{
+    if (supervisor_is_rolling(supervisor) && supervisor->rolling.child == child) {
+        rolling_abort(supervisor, "it %s", why);
+    }
+    ward_lost(supervisor, child, why, now);
+}
+
 void ward_start(struct supervisor *supervisor, unsigned child, usec_t now)
 {
     struct ward *ward = &supervisor->wards[child];
@@ -108,7 +119,7 @@ void ward_start(struct supervisor *supervisor, unsigned child, usec_t now)
     ward->state = WARD_STARTING;
     ward->deadline = usec_add(now, START_PATIENCE);
     if (supervisor->acts->start(supervisor->context, child) < 0) {
-        ward_lost(supervisor, child, "cannot be started", now);
+        ward_failed(supervisor, child, "cannot be started", now);
     }
 }
 
@@ -169,6 +180,7 @@ void supervisor_serves(struct supervisor *supervisor, unsigned child, usec_t now
     }
     ward->state = WARD_SERVING;
     ward->deadline = USEC_NEVER;
+    ward->is_spared = false;
     if (supervisor->phase == PHASE_RUNNING && !supervisor_is_rolling(supervisor)) {
         supervisor_say(supervisor, "%s serves again", supervisor_name(supervisor, child));
     }
@@ -268,10 +280,7 @@ void supervisor_ended(struct supervisor *supervisor, unsigned child, bool is_cle
         CHECK(is_awaited);
         return;
     }
-    ward_lost(supervisor, child, why, now);
-    if (supervisor->rolling.step != STEP_NONE && supervisor->rolling.child == child) {
-        rolling_abort(supervisor, "%s %s", supervisor_name(supervisor, child), why);
-    }
+    ward_failed(supervisor, child, why, now);
 }
 
 void supervisor_answered(struct supervisor *supervisor, enum supervisor_question question,

@@ -18,6 +18,7 @@ struct ward {
     enum ward_state state;
     usec_t deadline;
     struct respawn respawn;
+    bool is_spared; /* a rolling restart failed at it: should it keep dying, the others go on */
 };
 
 #define SUPERVISOR_PHASES(X)                  \

@@ -391,6 +391,28 @@ Test(rolling, one_that_dies_while_starting_ends_it_and_is_started_again, .init =
     EXPECT_ACTS("");
 }
 
+Test(rolling, one_that_keeps_dying_afterwards_does_not_end_the_others, .init = begin, .fini = end)
+{
+    run_all();
+    supervisor_roll(supervisor, now);
+    answer(QUESTION_DRAIN, 0, REPLY_YES);
+    answer(QUESTION_IDLE, 0, REPLY_YES);
+    ends(0);
+    for (int i = 0; i < 3 * RESPAWN_ENDS_MAX; i++) {
+        dies(0);
+        wait_for_it();
+    }
+    cr_expect_null(strstr(acts, "blame"), "%s", acts);
+    cr_expect_null(strstr(acts, "term f1"));
+    serves(0); /* the configuration was mended */
+    dies(0);
+    for (int i = 1; i < RESPAWN_ENDS_MAX && strstr(acts, "blame") == NULL; i++) {
+        wait_for_it();
+        dies(0);
+    }
+    cr_expect_not_null(strstr(acts, "blame f0 "), "%s", acts);
+}
+
 Test(rolling, one_that_does_not_end_is_killed_and_ends_it, .init = begin, .fini = end)
 {
     run_all();
