@@ -67,7 +67,7 @@ Test(lines, one_that_just_fits_is_one)
 Test(lines, a_tail_keeps_the_last_ones_in_order)
 {
     static struct tail tail;
-    char text[16];
+    char text[32];
     cr_expect_eq(tail_count(&tail), 0);
     for (int i = 0; i < TAIL_LINES + 5; i++) {
         snprintf(text, sizeof text, "line %d", i);
