@@ -2,10 +2,12 @@
 /* Back-off. */
 #include "respawn.h"
 
+enum { EARLIER_ENDS = RESPAWN_ENDS_MAX - 1 };
+
 static unsigned ends_within_window(const struct respawn *respawn, usec_t now)
 {
-    unsigned kept = respawn->count < RESPAWN_ENDS_MAX ? respawn->count : RESPAWN_ENDS_MAX;
-    unsigned recent = 0;
+    unsigned kept = respawn->count < EARLIER_ENDS ? respawn->count : EARLIER_ENDS;
+    unsigned recent = 1; /* the one at `now` */
     for (unsigned i = 0; i < kept; i++) {
         recent += now - respawn->ended[i] < RESPAWN_WINDOW;
     }
@@ -14,7 +16,7 @@ static unsigned ends_within_window(const struct respawn *respawn, usec_t now)
 
 usec_t respawn_after_end(struct respawn *respawn, usec_t now)
 {
-    respawn->ended[respawn->count++ % RESPAWN_ENDS_MAX] = now;
     unsigned recent = ends_within_window(respawn, now);
+    respawn->ended[respawn->count++ % EARLIER_ENDS] = now;
     return recent == RESPAWN_ENDS_MAX ? -1 : RESPAWN_DELAY << (recent - 1);
 }

@@ -14,8 +14,8 @@ enum { RESPAWN_ENDS_MAX = 5 };
 #define RESPAWN_DELAY (100 * USEC_PER_MSEC)
 
 struct respawn {
-    unsigned count;                 /* ends, ever */
-    usec_t ended[RESPAWN_ENDS_MAX]; /* the last of them */
+    unsigned count;                     /* ends, ever */
+    usec_t ended[RESPAWN_ENDS_MAX - 1]; /* the last of them */
 };
 
 /* It ended at `now`. How long to wait before it is started again; negative: it keeps dying. */

@@ -60,8 +60,8 @@ static int hold_port(uint16_t port)
 
 static bool are_free(uint16_t first)
 {
-    for (uint16_t port = first; port < first + PORTS; port++) {
-        int fd = hold_port(port);
+    for (unsigned i = 0; i < PORTS; i++) {
+        int fd = hold_port((uint16_t)(first + i));
         if (fd < 0) {
             return false;
         }
@@ -257,7 +257,7 @@ static unsigned get(uint16_t port, const char *path)
 Test(portico_run, all_serve_and_end_cleanly)
 {
     start();
-    for (uint16_t i = 0; i < FRONTENDS; i++) {
+    for (unsigned i = 0; i < FRONTENDS; i++) {
         cr_expect_eq(get(first_port + i, "/healthz"), 200);
     }
     cr_expect_eq(get(balancer_port(), "/server.pem"), 200);
@@ -441,7 +441,9 @@ static void spoil_store(void)
     CHECK(text != NULL);
     char *location = strstr(text, "Datastore.location: /");
     CHECK(location != NULL);
-    memcpy(location + strlen("Datastore.location: "), "/proc", strlen("/proc"));
+    for (size_t i = 0; i < strlen("/proc"); i++) {
+        location[strlen("Datastore.location: ") + i] = "/proc"[i];
+    }
     FILE *file = fopen(path, "we");
     CHECK(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
     free(text);

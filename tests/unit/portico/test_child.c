@@ -48,6 +48,8 @@ TestSuite(child, .init = begin, .fini = end, .timeout = 30);
 static void start(const char *script)
 {
     const char *arguments[] = {"/bin/sh", "-c", script, NULL};
+    child_free(child);
+    child = NULL;
     cr_assert_eq(child_start(loop, arguments, &events, NULL, &child, NULL), 0);
 }
 
