@@ -74,6 +74,9 @@ struct histogram_bucket {
 };
 struct histogram_bucket histogram_bucket(const struct histogram *histogram, size_t index);
 
+/* The bucket that counts `duration`. */
+size_t histogram_bucket_of(usec_t duration);
+
 /* Put back what was stored: `count` more durations in the bucket at `index`, then what buckets do
  * not tell. */
 void histogram_restore_bucket(struct histogram *histogram, size_t index, uint64_t count);

@@ -24,9 +24,10 @@ enum {
 
 /* When the agents of a group poll. */
 enum timing {
-    TIMING_AGENT,  /* as real agents do: poll_min, poll_max, slew, fast polls, back-off */
-    TIMING_PERIOD, /* each agent every so often */
-    TIMING_RATE,   /* so many polls a second in all, agents in turn */
+    TIMING_DEFAULT, /* as the command line says; `curve` means nothing */
+    TIMING_AGENT,   /* as real agents do: poll_min, poll_max, slew, fast polls, back-off */
+    TIMING_PERIOD,  /* each agent every so often */
+    TIMING_RATE,    /* so many polls a second in all, agents in turn */
 };
 
 /* A quantity that goes in a straight line from the begin of the phase to its end. */

@@ -26,7 +26,7 @@ enum slo_operator { SLO_LESS, SLO_AT_MOST, SLO_EQUAL, SLO_UNEQUAL, SLO_AT_LEAST,
 struct slo_clause {
     const struct slo_metric *metric;
     char name[SLO_METRIC_MAX]; /* the metric as written, with quantile or reason */
-    double quantile;           /* 0 to 1, where the metric has one */
+    double quantile;           /* 0 (min) to 1 (max), -1: the mean; where the metric has one */
     enum slo_operator operator;
     double limit; /* microseconds, per second, a count, a share */
 };
