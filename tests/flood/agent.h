@@ -49,7 +49,6 @@ struct agent {
     uint32_t sleep_ms;  /* poll timing of real agents */
     uint32_t asked_s;   /* when it last asked to be enrolled, of the loop's clock; 0: never */
     uint8_t group;      /* of the phase */
-    uint8_t errors;     /* in a row */
     bool is_polling : 1;
     bool is_enrolled : 1;
     bool is_fast : 1;         /* poll soon: something is going on */

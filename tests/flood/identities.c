@@ -2,6 +2,7 @@
 /* A pool of primes in memory or in a mapped file, and which pair makes which identity. */
 #include "identities.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/bn.h>

@@ -2,6 +2,7 @@
 /* Records are gathered by each thread and appended in one call, so they never mix. */
 #include "ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>

@@ -120,12 +120,10 @@ static void forget_cipher(struct poll *poll)
 
 static void fail(struct poll *poll, enum fault fault)
 {
-    struct agent *agent = poll->letter.agent;
     TALLY_ADD(poll->worker->tally.faults[fault], 1);
     if (poll->state != POLL_PAGE) {
         letter_return(&poll->letter, poll->state == POLL_WRITE);
     }
-    agent->errors += agent->errors < UINT8_MAX;
     if (fault >= FAULT_BAD_HTTP) {
         forget_cipher(poll);
     }
@@ -177,7 +175,6 @@ static void succeed(struct poll *poll)
         }
     }
     agent->wants_enrolment = false;
-    agent->errors = 0;
     release(poll, true, false);
 }
 

@@ -118,7 +118,7 @@ static usec_t period_of(const struct worker *worker, const struct group *group, 
 {
     usec_t elapsed = at > group->begin ? at - group->begin : 0;
     double period =
-        curve_at(&group->is->curve, elapsed, group->duration, (double)worker->plan->period);
+        curve_at(&group->curve, elapsed, group->duration, (double)worker->plan->period);
     return period < 1 ? 1 : (usec_t)period;
 }
 
@@ -149,7 +149,8 @@ void worker_agent_freed(struct worker *worker, struct agent *agent, bool succeed
     if (group == NULL) {
         return;
     }
-    switch (group->is->timing) {
+    switch (group->timing) {
+    case TIMING_DEFAULT: /* it was resolved */
     case TIMING_AGENT:
         arm_agent(worker, agent, agent->freed + pause_of(agent, group->is, succeeded));
         break;
@@ -178,7 +179,7 @@ static uint64_t seed_of(const struct worker *worker, size_t group)
 static void begin_rate(struct worker *worker, struct group *group, size_t number)
 {
     double part = 1.0 / worker->plan->threads;
-    const struct curve *curve = &group->is->curve;
+    const struct curve *curve = &group->curve;
     group->arrivals = (struct arrivals){
         .seed = seed_of(worker, number),
         .from = part * curve_at(curve, 0, group->duration, worker->plan->rate),
@@ -195,7 +196,7 @@ static void begin_timers(struct worker *worker, struct group *group, size_t numb
                          enum phase_start start)
 {
     uint64_t seed = seed_of(worker, number);
-    usec_t spread = group->is->timing == TIMING_AGENT ? group->is->poll.max
+    usec_t spread = group->timing == TIMING_AGENT ? group->is->poll.max
                                                       : period_of(worker, group, group->begin);
     spread = start == START_TOGETHER ? 0 : spread < group->duration ? spread : group->duration;
     for (size_t i = group->first; i < group->end; i++) {
@@ -243,7 +244,7 @@ static void clear_phase(struct worker *worker)
 {
     for (size_t i = 0; i < worker->group_count; i++) {
         struct group *group = &worker->groups[i];
-        if (group->is->timing == TIMING_RATE) {
+        if (group->timing == TIMING_RATE) {
             loop_disarm(worker->loop, &group->timer);
         }
     }
@@ -254,6 +255,21 @@ static void clear_phase(struct worker *worker)
     worker->group_count = 0;
 }
 
+enum timing group_timing(const struct run_plan *plan, const struct scenario_group *group)
+{
+    if (group->timing != TIMING_DEFAULT) {
+        return group->timing;
+    }
+    return plan->rate > 0 ? TIMING_RATE : plan->period > 0 ? TIMING_PERIOD : TIMING_AGENT;
+}
+
+struct curve group_curve(const struct scenario_group *group)
+{
+    return group->timing != TIMING_DEFAULT
+               ? group->curve
+               : (struct curve){.from = 1, .to = 1, .is_relative = true};
+}
+
 static void begin_groups(struct worker *worker, const struct scenario_phase *phase, usec_t begin)
 {
     double share = 0;
@@ -262,6 +278,8 @@ static void begin_groups(struct worker *worker, const struct scenario_phase *pha
         struct group *group = &worker->groups[i];
         double count = (double)worker->agent_count;
         *group = (struct group){.is = &phase->groups[i],
+                                .timing = group_timing(worker->plan, &phase->groups[i]),
+                                .curve = group_curve(&phase->groups[i]),
                                 .worker = worker,
                                 .begin = begin,
                                 .duration = phase->duration,
@@ -270,7 +288,7 @@ static void begin_groups(struct worker *worker, const struct scenario_phase *pha
         group->end = (size_t)(share * count + 0.5);
         group->end = group->end < worker->agent_count ? group->end : worker->agent_count;
         place_agents(worker, group, i);
-        if (group->is->timing == TIMING_RATE) {
+        if (group->timing == TIMING_RATE) {
             begin_rate(worker, group, i);
         } else {
             begin_timers(worker, group, i, phase->start);
@@ -301,7 +319,7 @@ static void count_rest(struct worker *worker, usec_t now)
     for (size_t i = 0; i < worker->group_count; i++) {
         struct group *group = &worker->groups[i];
         usec_t at;
-        while (group->is->timing == TIMING_RATE &&
+        while (group->timing == TIMING_RATE &&
                (at = arrivals_peek(&group->arrivals)) != USEC_NEVER && group->begin + at <= now) {
             arrivals_advance(&group->arrivals);
             TALLY_ADD(worker->tally.totals.planned, 1);

@@ -59,8 +59,11 @@ void worker_stop(struct worker *worker);
 /* Any thread, while it runs. */
 const struct tally *worker_tally(const struct worker *worker);
 
-/* What happens in that phase of the scenario to identities: how many groups before it were fresh.
- */
+/* How a group polls when what the command line says is taken into account. */
+enum timing group_timing(const struct run_plan *plan, const struct scenario_group *group);
+struct curve group_curve(const struct scenario_group *group);
+
+/* How many identities a run needs: agents that are replaced by fresh ones need more than one. */
 size_t plan_identities(const struct scenario *scenario, size_t agents);
 
 #endif

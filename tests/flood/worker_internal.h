@@ -39,6 +39,8 @@ enum { NO_GROUP = UINT8_MAX };
 /* Agents first..end of this worker, and when they poll. */
 struct group {
     const struct scenario_group *is;
+    enum timing timing; /* never TIMING_DEFAULT */
+    struct curve curve;
     size_t first, end;
     size_t cursor, busy;
     struct arrivals arrivals; /* TIMING_RATE */
