@@ -5,13 +5,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "client.h"
 #include "commands.h"
+#include "crew.h"
 #include "engine.h"
 #include "net/loop.h"
 #include "net/tls_context.h"
@@ -174,7 +174,7 @@ static void on_end(struct timer *timer, usec_t now)
 static void *run_thread(void *argument)
 {
     struct raw_worker *worker = argument;
-    prctl(PR_SET_TIMERSLACK, 1000UL);
+    crew_go_first();
     if (loop_run(worker->loop) < 0) {
         TALLY_ADD(worker->tally.faults[FAULT_GENERATOR], 1);
     }

@@ -59,7 +59,6 @@ static int save(const struct arguments *arguments, const struct results *results
 static int judge(const struct arguments *arguments, const struct results *results)
 {
     struct slo slo = {.count = 0};
-    struct slo_outcome outcomes[SLO_CLAUSES_MAX];
     const char *text = arguments_text(arguments, "slo");
     if (text == NULL) {
         return EXIT_STATUS_FINE;
@@ -67,9 +66,7 @@ static int judge(const struct arguments *arguments, const struct results *result
     if (slo_parse(str_from(text), fault_names(), &slo, NULL) < 0) {
         return EXIT_STATUS_USAGE; /* told before the run */
     }
-    enum slo_verdict verdict = slo_evaluate(&slo, results, outcomes);
-    slo_print(&slo, outcomes, arguments->out);
-    return verdict == SLO_MET ? EXIT_STATUS_FINE : EXIT_STATUS_FAILED;
+    return slo_evaluate(&slo, results, NULL) == SLO_MET ? EXIT_STATUS_FINE : EXIT_STATUS_FAILED;
 }
 
 int conclude(const struct arguments *arguments, struct results *results)

@@ -6,13 +6,14 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "workbench.h"
 
-enum { NICE = 10 };
+enum { NICE_CREW = 5, NICE_LOOP = -10 };
 
 struct crew {
     pthread_mutex_t lock;
@@ -22,6 +23,18 @@ struct crew {
     unsigned count;
     pthread_t threads[];
 };
+
+/* Of this thread alone: that is how Linux means it. Without the right to, it goes on as it is. */
+static void set_nice(int nice)
+{
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice);
+}
+
+void crew_go_first(void)
+{
+    set_nice(NICE_LOOP);
+    prctl(PR_SET_TIMERSLACK, 1000UL);
+}
 
 static struct job *take(struct crew *crew)
 {
@@ -45,8 +58,7 @@ static void *work(void *argument)
     struct crew *crew = argument;
     struct workbench bench;
     struct job *job;
-    /* Only this thread: that is how Linux means it. Without the right to, it goes on as it is. */
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    set_nice(NICE_CREW);
     bool has_bench = workbench_init(&bench) == 0;
     while ((job = take(crew)) != NULL) {
         job->run(job, has_bench ? &bench : NULL);

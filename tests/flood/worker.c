@@ -370,6 +370,9 @@ static void on_grace_end(struct timer *timer, usec_t now)
 static void on_stop(struct task *task)
 {
     struct worker *worker = CONTAINER_OF(task, struct worker, stop);
+    if (!worker->is_ending) {
+        count_rest(worker, loop_now(worker->loop));
+    }
     end(worker, loop_now(worker->loop));
 }
 
@@ -386,8 +389,7 @@ static void *run(void *argument)
     char name[16];
     snprintf(name, sizeof name, "flood-%u", worker->number % 1000);
     prctl(PR_SET_NAME, name);
-    /* Sleeps end when they are to, not up to 50 us later. */
-    prctl(PR_SET_TIMERSLACK, 1000UL);
+    crew_go_first();
     current_worker = worker;
     if (loop_run(worker->loop) < 0) {
         TALLY_ADD(worker->tally.faults[FAULT_GENERATOR], 1);
