@@ -20,10 +20,10 @@ struct rsa_key;
 /* The server as all agents know it, and who they are. Made before threads start, then only read. */
 struct fleet {
     const struct identities *identities;
-    uint64_t run;             /* random: marks this run's messages */
-    struct rsa_key *server;   /* owned by who made it, as the texts */
+    uint64_t run;           /* random: marks this run's messages */
+    struct rsa_key *server; /* owned by who made it, as the texts */
     char server_name[64];
-    struct str server_pem;    /* what /server.pem brought */
+    struct str server_pem; /* what /server.pem brought */
 };
 
 /* Messages that wait for the next poll. On the heap, for few agents have any. */
@@ -45,10 +45,10 @@ struct agent {
     uint64_t id;           /* client_id_number(); 0: not asked for yet */
     struct outbox *outbox; /* owned */
     uint32_t identity;
-    uint32_t sequence;  /* messages it has made */
-    uint32_t sleep_ms;  /* poll timing of real agents */
-    uint32_t asked_s;   /* when it last asked to be enrolled, of the loop's clock; 0: never */
-    uint8_t group;      /* of the phase */
+    uint32_t sequence; /* messages it has made */
+    uint32_t sleep_ms; /* poll timing of real agents */
+    uint32_t asked_s;  /* when it last asked to be enrolled, of the loop's clock; 0: never */
+    uint8_t group;     /* of the phase */
     bool is_polling : 1;
     bool is_enrolled : 1;
     bool is_fast : 1;         /* poll soon: something is going on */

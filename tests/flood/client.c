@@ -141,9 +141,9 @@ static int start_transport(struct client *client, struct connection *connection,
         transport_init_plain(&connection->transport, fd);
         return 0;
     }
-    int code = tls_connect(&connection->transport, client->options.tls, fd,
-                           client->options.target->host,
-                           client->options.resumes ? client->session : NULL);
+    int code =
+        tls_connect(&connection->transport, client->options.tls, fd, client->options.target->host,
+                    client->options.resumes ? client->session : NULL);
     if (code < 0) {
         transport_init_plain(&connection->transport, fd);
         transport_close(&connection->transport);
@@ -277,9 +277,9 @@ static void complete(struct connection *connection, struct str body, bool is_kep
     exchange->status = connection->response.status;
     exchange->answer = body;
     connection->exchange = NULL;
-    keep_or_close(connection,
-                  is_kept && connection->response.head.keep_alive && !exchange->is_alone &&
-                      connection->sent == exchange->head.len + exchange->body.len);
+    keep_or_close(connection, is_kept && connection->response.head.keep_alive &&
+                                  !exchange->is_alone &&
+                                  connection->sent == exchange->head.len + exchange->body.len);
     finish(client, exchange, FAULT_NONE);
     shrink(&connection->in);
     shrink(&connection->chunks);
@@ -384,8 +384,7 @@ static void end_of_stream(struct connection *connection)
 {
     if (connection->phase == PHASE_BODY &&
         connection->response.head.framing == HTTP1_BODY_UNTIL_CLOSE) {
-        complete(connection,
-                 str_skip(buffer_view(&connection->in), connection->head_bytes), false);
+        complete(connection, str_skip(buffer_view(&connection->in), connection->head_bytes), false);
         return;
     }
     lose(connection, has_answer(connection) ? FAULT_TRUNCATED : FAULT_CLOSED);
@@ -422,8 +421,8 @@ static enum io read_some(struct connection *connection, struct str *bytes)
     size_t room = sizeof client->scratch;
     bool is_direct = buffer_size(&connection->in) > 0;
     if (is_direct) {
-        if (buffer_reserve(&connection->in, connection->phase == PHASE_BODY ? READ_STEP
-                                                                            : SCRATCH_BYTES) < 0) {
+        if (buffer_reserve(&connection->in,
+                           connection->phase == PHASE_BODY ? READ_STEP : SCRATCH_BYTES) < 0) {
             errno = connection->transport.code = ENOMEM;
             return IO_FAIL;
         }
@@ -652,8 +651,8 @@ static void begin(struct client *client, struct exchange *exchange)
         connection->phase = PHASE_HEAD;
     }
     unsigned interest = connection->phase == PHASE_HEAD ? WATCH_READ
-                        : io == IO_AGAIN ? transport_wants(&connection->transport)
-                                         : WATCH_WRITE;
+                        : io == IO_AGAIN                ? transport_wants(&connection->transport)
+                                                        : WATCH_WRITE;
     if (io == IO_FAIL) {
         fail_later(client, exchange, fault_of_loss(connection));
     } else if (connection->watch.interest != interest &&

@@ -406,8 +406,7 @@ static void describe(struct raw *raw)
     RUN_TEXT(about->mode, "raw");
     RUN_TEXT(about->url, arguments_text(raw->arguments, "url"));
     arguments_join(raw->arguments, about->command_line, sizeof about->command_line);
-    RUN_TEXT(about->connections,
-             arguments_have(raw->arguments, "close") ? "new" : "keep-alive");
+    RUN_TEXT(about->connections, arguments_have(raw->arguments, "close") ? "new" : "keep-alive");
     if (arguments_have(raw->arguments, "slo")) {
         RUN_TEXT(about->slo, arguments_text(raw->arguments, "slo"));
     }

@@ -62,8 +62,8 @@ static int take_numbers(struct run *run)
     uint64_t threads = cpus > 0 ? (uint64_t)cpus : 1;
     uint64_t connections = connections_at_most();
     int status = arguments_number(arguments, "agents", 1, IDENTITIES_MAX, &agents);
-    status = status != 0 ? status
-                         : arguments_number(arguments, "threads", 1, THREADS_MAX, &threads);
+    status =
+        status != 0 ? status : arguments_number(arguments, "threads", 1, THREADS_MAX, &threads);
     status = status != 0 ? status
                          : arguments_number(arguments, "connections", 1, connections, &connections);
     status = status != 0 ? status : arguments_number(arguments, "seed", 0, UINT64_MAX, &plan->seed);
@@ -199,9 +199,8 @@ static int take_identities(struct run *run)
     struct error error = {.line = 0};
     const char *path = arguments_text(run->arguments, "keys");
     size_t wanted = plan_identities(run->plan.scenario, run->plan.agents);
-    int code = path != NULL
-                   ? identities_open(path, &run->identities, &error)
-                   : identities_make(wanted, run->plan.threads, &run->identities, &error);
+    int code = path != NULL ? identities_open(path, &run->identities, &error)
+                            : identities_make(wanted, run->plan.threads, &run->identities, &error);
     if (code < 0) {
         return arguments_fail(run->arguments, "%s", error.message);
     }

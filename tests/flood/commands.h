@@ -27,7 +27,6 @@ int conclude(const struct arguments *arguments, struct results *results);
  * is the caller's reference. */
 struct target;
 struct tls_context;
-int take_target(const struct arguments *arguments, struct target *target,
-                struct tls_context **tls);
+int take_target(const struct arguments *arguments, struct target *target, struct tls_context **tls);
 
 #endif

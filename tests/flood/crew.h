@@ -35,8 +35,8 @@ void crew_do(struct crew *crew, struct job *job);
 /* Finish what was given and end. Loops must live until then. NULL is fine. */
 void crew_stop(struct crew *crew);
 
-/* For the thread of a loop: go before the crew and others where the user may have it so, and wake up
- * when it is time, not up to 50 us later. */
+/* For the thread of a loop: go before the crew and others where the user may have it so, and wake
+ * up when it is time, not up to 50 us later. */
 void crew_go_first(void);
 
 #endif

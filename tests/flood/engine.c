@@ -45,8 +45,8 @@ static void on_page(struct exchange *exchange, enum fault fault)
         meeting->code =
             error_set(meeting->error, -EIO, "no /server.pem: status %u", exchange->status);
     } else if (certificate_read(exchange->answer, NULL, &fleet->server, &facts, &reason) < 0) {
-        meeting->code = error_set(meeting->error, -EBADMSG, "/server.pem: %s",
-                                  wire_reason_sentence(reason));
+        meeting->code =
+            error_set(meeting->error, -EBADMSG, "/server.pem: %s", wire_reason_sentence(reason));
     } else {
         snprintf(fleet->server_name, sizeof fleet->server_name, "%s", facts.common_name);
         const char *copy = str_dup(exchange->answer);
@@ -67,8 +67,8 @@ static int meet(struct meeting *meeting, const struct client_options *options, u
         base.len--;
     }
     snprintf(head, sizeof head,
-             "GET %.*s/server.pem HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n",
-             STR_ARG(base), options->target->authority);
+             "GET %.*s/server.pem HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", STR_ARG(base),
+             options->target->authority);
     meeting->exchange = (struct exchange){.head = str_from(head),
                                           .method = HTTP1_GET,
                                           .timeout = timeout,
@@ -93,7 +93,8 @@ int engine_meet_server(const struct target *target, struct tls_context *tls, use
         .loop = loop, .target = target, .tls = tls, .connections_max = 1, .answer_max = PAGE_MAX};
     /* One turn, so that the loop knows what time it is. */
     int code = loop_turn(loop, 0);
-    code = code < 0 ? error_set_errno(error, code, "cannot wait") : meet(&meeting, &options, timeout);
+    code =
+        code < 0 ? error_set_errno(error, code, "cannot wait") : meet(&meeting, &options, timeout);
     loop_free(loop);
     return code;
 }
@@ -392,8 +393,8 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
 void engine_judge(struct results *results)
 {
     usec_t late = histogram_quantile(&results->lateness, 0.99);
-    uint64_t starved = results_failures(results, STR("no-ports")) +
-                       results_failures(results, STR("generator"));
+    uint64_t starved =
+        results_failures(results, STR("no-ports")) + results_failures(results, STR("generator"));
     if (starved > 0) {
         results_invalidate(results,
                            "the generator failed %llu times for want of ports, descriptors, "
@@ -401,7 +402,8 @@ void engine_judge(struct results *results)
                            (unsigned long long)starved);
     }
     if (late > ENGINE_LATENESS_MAX) {
-        results_invalidate(results, "the generator was late: 1 %% of its requests by %.1f ms or more",
+        results_invalidate(results,
+                           "the generator was late: 1 %% of its requests by %.1f ms or more",
                            (double)late / 1000);
     }
 }

@@ -48,8 +48,8 @@ uint64_t ledger_flow(struct str flow)
 
 int ledger_new(const char *path, uint64_t run, struct ledger **ledger, struct error *error)
 {
-    struct header header = {.version = VERSION, .record_bytes = sizeof(struct ledger_record),
-                            .run = run};
+    struct header header = {
+        .version = VERSION, .record_bytes = sizeof(struct ledger_record), .run = run};
     memcpy(header.magic, file_magic, sizeof header.magic);
     struct ledger *made = calloc(1, sizeof *made);
     if (made == NULL) {

@@ -78,8 +78,8 @@ static bool has_cipher(const struct letter *letter)
     const struct vault_record *record = &letter->record;
     return record->cipher_len > 0 && record->made <= (usec_t)letter->now &&
            (usec_t)letter->now - record->made < SEALING_LIFETIME &&
-           memcmp(record->peer, rsa_key_fingerprint(letter->fleet->server),
-                  sizeof record->peer) == 0;
+           memcmp(record->peer, rsa_key_fingerprint(letter->fleet->server), sizeof record->peer) ==
+               0;
 }
 
 bool letter_is_heavy(const struct letter *letter)
@@ -96,9 +96,9 @@ static int make_cipher(struct letter *letter, struct workbench *bench, const str
 {
     struct sealing sealing;
     enum wire_reason reason;
-    int code = sealing_make(&bench->tools, key, letter->fleet->server,
-                            client_id_str(rsa_key_client_id(key)), (usec_t)letter->now, &sealing,
-                            &reason);
+    int code =
+        sealing_make(&bench->tools, key, letter->fleet->server,
+                     client_id_str(rsa_key_client_id(key)), (usec_t)letter->now, &sealing, &reason);
     code = code < 0 ? code : vault_pack(&sealing, &letter->record);
     sealing_wipe(&sealing);
     letter->record_changed = code == 0;
@@ -123,16 +123,15 @@ static int add_enrolment(struct letter *letter, struct workbench *bench, const s
 static int add_message(struct letter *letter, struct workbench *bench, uint64_t size)
 {
     struct agent *agent = letter->agent;
-    struct mark mark = {.run = letter->fleet->run,
-                        .identity = agent->identity,
-                        .sequence = ++agent->sequence};
+    struct mark mark = {
+        .run = letter->fleet->run, .identity = agent->identity, .sequence = ++agent->sequence};
     struct message message = {.session_id = str_from(wire_handler_session(WIRE_HANDLER_BLOB)),
                               .args_type = STR("DataBlob")};
     size = size < sizeof mark ? sizeof mark : size;
     buffer_clear(&bench->args);
     int code = field_put_header(&bench->args, BLOB_DATA, size);
-    code = code < 0 ? code
-                    : buffer_append(&bench->args, str_make((const char *)&mark, sizeof mark));
+    code =
+        code < 0 ? code : buffer_append(&bench->args, str_make((const char *)&mark, sizeof mark));
     for (size_t left = size - sizeof mark; code == 0 && left > 0;) {
         size_t part = left < WORKBENCH_NOISE ? left : WORKBENCH_NOISE;
         code = buffer_append(&bench->args, str_make((const char *)bench->noise, part));
@@ -230,14 +229,13 @@ static enum fault judge_nonce(const struct letter *letter, struct workbench *ben
     struct packet packet;
     enum wire_reason reason;
     const struct session *session = &letter->record.answers;
-    bool is_replayed =
-        packet_parse(&bench->tools, answer, 0, &packet, &reason) == 0 &&
-        memcmp(packet.digest, session->digest, sizeof packet.digest) == 0 &&
-        packet_match(&bench->tools, &packet, session, &reason) == 0 &&
-        packet_open(&bench->tools, &packet, session, &bench->limits, &bench->bundle, &reason) ==
-            0 &&
-        bench->bundle.has_timestamp && letter->agent->former_nonce != 0 &&
-        bench->bundle.timestamp == letter->agent->former_nonce;
+    bool is_replayed = packet_parse(&bench->tools, answer, 0, &packet, &reason) == 0 &&
+                       memcmp(packet.digest, session->digest, sizeof packet.digest) == 0 &&
+                       packet_match(&bench->tools, &packet, session, &reason) == 0 &&
+                       packet_open(&bench->tools, &packet, session, &bench->limits, &bench->bundle,
+                                   &reason) == 0 &&
+                       bench->bundle.has_timestamp && letter->agent->former_nonce != 0 &&
+                       bench->bundle.timestamp == letter->agent->former_nonce;
     return is_replayed ? FAULT_REPLAYED : FAULT_WRONG_NONCE;
 }
 
@@ -322,10 +320,10 @@ static int execute(struct buffer *list, struct workbench *bench, const struct me
         reply.response_id = 2;
     }
     buffer_clear(&bench->args);
-    code = code < 0 ? code
-                    : payload_write_status(
-                          &(struct status_payload){.code = STATUS_OK, .runtime_us = 1},
-                          &bench->args);
+    code = code < 0
+               ? code
+               : payload_write_status(&(struct status_payload){.code = STATUS_OK, .runtime_us = 1},
+                                      &bench->args);
     reply.args = buffer_view(&bench->args);
     reply.args_type = STR("GrrStatus");
     reply.type = MESSAGE_STATUS;

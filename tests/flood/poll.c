@@ -227,8 +227,7 @@ static bool is_alone(const struct poll *poll)
 {
     const struct group *group = worker_group(poll->worker, poll->letter.agent);
     enum connections kind = group == NULL ? CONNECTIONS_DEFAULT : group->is->connections;
-    return kind == CONNECTIONS_NEW ||
-           (kind == CONNECTIONS_DEFAULT && poll->worker->plan->closes);
+    return kind == CONNECTIONS_NEW || (kind == CONNECTIONS_DEFAULT && poll->worker->plan->closes);
 }
 
 static void start_exchange(struct poll *poll)

@@ -69,7 +69,8 @@ static const struct program_usage usage = {
     .program = PROGRAM_FLOOD,
     .meaning =
         "Loads a server with simulated agents that check every answer, and tells what it saw.\n"
-        "Exit status: 0 the run was valid and met its --slo; 1 not; 2 wrong usage; 3 the generator\n"
+        "Exit status: 0 the run was valid and met its --slo; 1 not; 2 wrong usage; 3 the "
+        "generator\n"
         "itself was the bottleneck, so there is no verdict.",
     .arguments = "COMMAND ...",
     .flags = flags,
@@ -87,8 +88,7 @@ static int check_flags(const struct arguments *arguments, const char *taken)
     }
     size_t words = strcmp(arguments->command, "compare") == 0 ? 3 : 1;
     const char *rest = command_line_word(arguments->line, words);
-    return rest == NULL ? 0
-                        : arguments_misuse(arguments, "\"%s\" is one word too many", rest);
+    return rest == NULL ? 0 : arguments_misuse(arguments, "\"%s\" is one word too many", rest);
 }
 
 static int run_command(struct arguments *arguments)
@@ -131,8 +131,7 @@ int flood_run(int argc, char **argv, FILE *out, FILE *err)
     if (command_line_parse(&usage, argc, argv, err, &line) < 0) {
         return EXIT_STATUS_USAGE;
     }
-    struct arguments arguments = {
-        .line = line, .out = out, .err = err, .argc = argc, .argv = argv};
+    struct arguments arguments = {.line = line, .out = out, .err = err, .argc = argc, .argv = argv};
     int status = run(&arguments);
     command_line_free(line);
     /* A full disk or a closed pipe is a failure like any other. */

@@ -34,8 +34,7 @@ usec_t arrivals_peek(const struct arrivals *arrivals)
 {
     double seconds = (double)arrivals->duration / (double)USEC_PER_SEC;
     double total = (arrivals->from + arrivals->to) / 2 * seconds;
-    double count =
-        (double)arrivals->number + schedule_draw(arrivals->seed, arrivals->number);
+    double count = (double)arrivals->number + schedule_draw(arrivals->seed, arrivals->number);
     if (!(count < total)) {
         return USEC_NEVER;
     }

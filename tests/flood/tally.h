@@ -23,8 +23,8 @@ struct tally {
 };
 
 /* No locked instruction: the thread is the only writer. */
-#define TALLY_ADD(counter, n)                                                                   \
-    atomic_store_explicit(&(counter),                                                           \
+#define TALLY_ADD(counter, n)                                                                     \
+    atomic_store_explicit(&(counter),                                                             \
                           atomic_load_explicit(&(counter), memory_order_relaxed) + (uint64_t)(n), \
                           memory_order_relaxed)
 #define TALLY_SET(counter, n) atomic_store_explicit(&(counter), (uint64_t)(n), memory_order_relaxed)

@@ -17,7 +17,11 @@
 #include "store/store_sqlite.h"
 #include "wire/field.h"
 
-enum { PAGE_ROWS = 1000, PAGE_BLOCK = 256 * 1024, PAGE_BYTES_MAX = 2 * STORE_BYTES_MAX + (1 << 20) };
+enum {
+    PAGE_ROWS = 1000,
+    PAGE_BLOCK = 256 * 1024,
+    PAGE_BYTES_MAX = 2 * STORE_BYTES_MAX + (1 << 20)
+};
 
 /* One thing that must be in the store once. */
 struct claim_entry {
@@ -64,8 +68,7 @@ static void drop_doubles(struct verification *verification)
 {
     size_t kept = 0;
     for (size_t i = 0; i < verification->count; i++) {
-        if (kept == 0 ||
-            order(&verification->claims[kept - 1], &verification->claims[i]) != 0) {
+        if (kept == 0 || order(&verification->claims[kept - 1], &verification->claims[i]) != 0) {
             verification->claims[kept++] = verification->claims[i];
         }
     }
@@ -77,8 +80,7 @@ static int read_ledger(struct verification *verification)
     const struct ledger_view *ledger = &verification->ledger;
     verification->claims = calloc(ledger->count + 1, sizeof *verification->claims);
     if (verification->claims == NULL) {
-        return error_set(&verification->error, -ENOMEM, "no memory for %zu records",
-                         ledger->count);
+        return error_set(&verification->error, -ENOMEM, "no memory for %zu records", ledger->count);
     }
     for (size_t i = 0; i < ledger->count; i++) {
         const struct ledger_record *record = &ledger->records[i];
@@ -97,8 +99,8 @@ static int read_ledger(struct verification *verification)
 static void found(struct verification *verification, uint32_t kind, uint64_t agent, uint64_t what)
 {
     const struct claim_entry wanted = {.kind = kind, .agent = agent, .what = what};
-    struct claim_entry *claim = bsearch(&wanted, verification->claims, verification->count,
-                                        sizeof wanted, order);
+    struct claim_entry *claim =
+        bsearch(&wanted, verification->claims, verification->count, sizeof wanted, order);
     if (claim == NULL) {
         verification->foreign++;
     } else {
@@ -180,9 +182,9 @@ static int read_responses(struct verification *verification, uint64_t agent)
                                     &verification->error);
         bool has_rows = response != NULL;
         for (; rows >= 0 && response != NULL; response = response->next) {
-            found(verification, LEDGER_RESPONSE, agent,
-                  mix(ledger_flow(response->flow), response->request,
-                      (uint32_t)response->response));
+            found(
+                verification, LEDGER_RESPONSE, agent,
+                mix(ledger_flow(response->flow), response->request, (uint32_t)response->response));
             memcpy(flow, response->flow.data, response->flow.len);
             query.after_flow = str_make(flow, response->flow.len);
             query.after_request = response->request;
@@ -225,8 +227,8 @@ static int read_agents(struct verification *verification)
     int code = 0;
     for (size_t i = 0; code == 0 && i < verification->count; i++) {
         const struct claim_entry *claim = &verification->claims[i];
-        if (claim->kind == LEDGER_RESPONSE && (claim->agent != former || i == 0 ||
-                                               claim[-1].kind != LEDGER_RESPONSE)) {
+        if (claim->kind == LEDGER_RESPONSE &&
+            (claim->agent != former || i == 0 || claim[-1].kind != LEDGER_RESPONSE)) {
             former = claim->agent;
             code = read_responses(verification, former);
             code = code < 0 ? code : read_requests(verification, former);

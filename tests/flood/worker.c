@@ -117,8 +117,7 @@ static usec_t pause_of(struct agent *agent, const struct scenario_group *is, boo
 static usec_t period_of(const struct worker *worker, const struct group *group, usec_t at)
 {
     usec_t elapsed = at > group->begin ? at - group->begin : 0;
-    double period =
-        curve_at(&group->curve, elapsed, group->duration, (double)worker->plan->period);
+    double period = curve_at(&group->curve, elapsed, group->duration, (double)worker->plan->period);
     return period < 1 ? 1 : (usec_t)period;
 }
 
@@ -172,8 +171,8 @@ void worker_agent_freed(struct worker *worker, struct agent *agent, bool succeed
 
 static uint64_t seed_of(const struct worker *worker, size_t group)
 {
-    return schedule_mix(worker->plan->seed, ((uint64_t)worker->phase << 32) |
-                                                ((uint64_t)worker->number << 16) | group);
+    return schedule_mix(worker->plan->seed,
+                        ((uint64_t)worker->phase << 32) | ((uint64_t)worker->number << 16) | group);
 }
 
 static void begin_rate(struct worker *worker, struct group *group, size_t number)
@@ -197,7 +196,7 @@ static void begin_timers(struct worker *worker, struct group *group, size_t numb
 {
     uint64_t seed = seed_of(worker, number);
     usec_t spread = group->timing == TIMING_AGENT ? group->is->poll.max
-                                                      : period_of(worker, group, group->begin);
+                                                  : period_of(worker, group, group->begin);
     spread = start == START_TOGETHER ? 0 : spread < group->duration ? spread : group->duration;
     for (size_t i = group->first; i < group->end; i++) {
         struct agent *agent = &worker->agents[i];

@@ -31,16 +31,16 @@ struct run_plan {
     const struct scenario *scenario;
     struct tls_context *tls; /* NULL: plain */
     struct crew *crew;
-    struct ledger *ledger;   /* NULL: none */
+    struct ledger *ledger; /* NULL: none */
     size_t agents;
     unsigned threads;
     uint64_t seed;
-    double rate;             /* base of relative rates, per second of all threads */
-    usec_t period;           /* base of relative periods */
+    double rate;   /* base of relative rates, per second of all threads */
+    usec_t period; /* base of relative periods */
     usec_t timeout;
-    usec_t grace;            /* for polls that are under way at the end */
-    size_t connections_max;  /* of all threads */
-    bool closes;             /* CONNECTIONS_DEFAULT: a new connection for each poll */
+    usec_t grace;           /* for polls that are under way at the end */
+    size_t connections_max; /* of all threads */
+    bool closes;            /* CONNECTIONS_DEFAULT: a new connection for each poll */
     bool resumes;
 };
 
