@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Differences of two runs with bootstrap intervals. Every figure that has an interval is a quotient
  * of sums over seconds (answers / seconds, answers x p99 / answers), so that a block of seconds is
- * two subtractions of prefix sums and long runs cost little. */
+ * two subtractions of prefix sums and long runs cost little. The seconds' p50 goes in as its
+ * logarithm: a single stalled second moves their mean, and does not move the p50 of the run. */
 #include "compare.h"
 
 #include <math.h>
@@ -19,19 +20,19 @@ static const uint64_t first_seed = 0x706f727469636fULL; /* any number, always th
 
 /* ---- Series ---- */
 
-enum series_kind { SERIES_NONE, SERIES_RATE, SERIES_P50, SERIES_P99, SERIES_MAX, SERIES_ERRORS };
+enum series_kind { SERIES_NONE, SERIES_RATE, SERIES_P50, SERIES_P99, SERIES_ERRORS };
 
 /* Prefix sums, `count` + 1 of each; owned. */
 struct series {
     double *above, *below;
     size_t count;
+    bool is_log;
 };
 
 static void second_terms(const struct second *second, enum series_kind kind, double *above,
                          double *below)
 {
     double ok = (double)second->ok;
-    usec_t time = kind == SERIES_P50 ? second->p50 : kind == SERIES_P99 ? second->p99 : second->max;
     switch (kind) {
     case SERIES_RATE:
         *above = ok;
@@ -41,8 +42,12 @@ static void second_terms(const struct second *second, enum series_kind kind, dou
         *above = (double)second->failed;
         *below = ok + (double)second->failed;
         return;
+    case SERIES_P50:
+        *above = ok * log((double)(second->p50 > 0 ? second->p50 : 1));
+        *below = ok;
+        return;
     default:
-        *above = ok * (double)time;
+        *above = ok * (double)second->p99;
         *below = ok;
     }
 }
@@ -51,7 +56,7 @@ static void second_terms(const struct second *second, enum series_kind kind, dou
 static void series_init(struct series *series, const struct results *results, enum series_kind kind)
 {
     size_t count = results->second_count > 0 ? results->second_count - 1 : 0;
-    *series = (struct series){NULL, NULL, 0};
+    *series = (struct series){NULL, NULL, 0, kind == SERIES_P50};
     if (kind == SERIES_NONE || count < SECONDS_MIN) {
         return;
     }
@@ -76,9 +81,16 @@ static void series_done(struct series *series)
     free(series->below);
 }
 
+/* NaN: nothing to divide by. */
+static double quotient(const struct series *series, double above, double below)
+{
+    double value = below > 0 ? above / below : (double)NAN;
+    return series->is_log ? exp(value) : value;
+}
+
 static double series_value(const struct series *series)
 {
-    return series->above[series->count] / series->below[series->count];
+    return quotient(series, series->above[series->count], series->below[series->count]);
 }
 
 /* splitmix64 */
@@ -90,7 +102,7 @@ static uint64_t next_random(uint64_t *state)
     return value ^ (value >> 31);
 }
 
-/* The figure of a series of the same length, drawn in blocks. NaN: nothing to divide by. */
+/* The figure of a series of the same length, drawn in blocks. */
 static double resample(const struct series *series, uint64_t *state)
 {
     double above = 0;
@@ -100,7 +112,7 @@ static double resample(const struct series *series, uint64_t *state)
         above += series->above[begin + BLOCK] - series->above[begin];
         below += series->below[begin + BLOCK] - series->below[begin];
     }
-    return below > 0 ? above / below : (double)NAN;
+    return quotient(series, above, below);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -115,11 +127,11 @@ static bool bootstrap(const struct series *a, const struct series *b, double *lo
 {
     static double values[RESAMPLES]; /* one thread; too much for some stacks */
     uint64_t state = first_seed;
-    bool is_relative = series_value(a) > 0;
+    double whole = series_value(a) > 0 ? series_value(a) : 1;
     for (size_t i = 0; i < RESAMPLES; i++) {
         double left = resample(a, &state);
         double right = resample(b, &state);
-        values[i] = is_relative ? right / left - 1 : right - left;
+        values[i] = (right - left) / whole;
         if (!isfinite(values[i])) {
             return false;
         }

@@ -15,7 +15,7 @@ static int format_duration(double value, char *out, size_t size)
         return snprintf(out, size, "%.4gs", value / 1e6);
     }
     return value >= 1e3 ? snprintf(out, size, "%.4gms", value / 1e3)
-                        : snprintf(out, size, "%.4gus", value);
+                        : snprintf(out, size, "%.4g\xc2\xb5s", value);
 }
 
 static int format_count(double value, char *out, size_t size)
@@ -92,10 +92,10 @@ static void quantile_points(const struct histogram *histogram, double nines,
 static void describe_latency(const struct histogram *histogram, char *out, size_t size)
 {
     char texts[4][WORDS_SIZE];
-    words_duration((double)histogram_quantile(histogram, 0.5), texts[0], WORDS_SIZE);
-    words_duration((double)histogram_quantile(histogram, 0.99), texts[1], WORDS_SIZE);
-    words_duration((double)histogram_quantile(histogram, 0.999), texts[2], WORDS_SIZE);
-    words_duration((double)histogram_max(histogram), texts[3], WORDS_SIZE);
+    html_duration((double)histogram_quantile(histogram, 0.5), texts[0], WORDS_SIZE);
+    html_duration((double)histogram_quantile(histogram, 0.99), texts[1], WORDS_SIZE);
+    html_duration((double)histogram_quantile(histogram, 0.999), texts[2], WORDS_SIZE);
+    html_duration((double)histogram_max(histogram), texts[3], WORDS_SIZE);
     snprintf(out, size,
              "Half of all answers took at most %s, 99 %% at most %s, 99.9 %% at most "
              "%s; the slowest %s.",
@@ -104,8 +104,8 @@ static void describe_latency(const struct histogram *histogram, char *out, size_
 
 static void put_quantile_chart(const struct results *results, FILE *out)
 {
-    static const struct legend legend[] = {{"s1", "from the planned time"},
-                                           {"s2", "from the time it was sent"}};
+    static const struct legend legend[] = {{"s1", "from planned time"},
+                                           {"s2", "from sending"}};
     struct point points[CURVE_POINTS];
     char words[256];
     uint64_t count = histogram_count(&results->latency);
@@ -115,7 +115,7 @@ static void put_quantile_chart(const struct results *results, FILE *out)
                           .id = "quantiles",
                           .x = {0, 1, false, format_nines, {0}, 0, "share of answers"},
                           .y = {1, 10, true, format_duration, {0}, 0, "latency"}};
-    chart.x.to = nines < 2 ? 2 : nines > 6 ? 6 : nines;
+    chart.x.to = nines < 2 ? 2 : nines > 5 ? 5 : nines;
     for (double tick = 0; tick <= chart.x.to; tick++) {
         chart.x.ticks[chart.x.tick_count++] = tick;
     }
@@ -182,7 +182,8 @@ static void put_histogram_chart(const struct results *results, FILE *out)
         }
     }
     for (size_t i = 0; i < ARRAY_LEN(quantiles); i++) {
-        chart_mark(&chart, (double)histogram_quantile(&results->latency, quantiles[i]), names[i]);
+        chart_mark(&chart, (double)histogram_quantile(&results->latency, quantiles[i]), names[i],
+                   i == 0);
     }
     chart_end(&chart);
     fputs("</figure>\n", out);

@@ -106,14 +106,14 @@ static void put_tiles(const struct results *results, FILE *out)
     words_number(results_rate(results), text, sizeof text);
     snprintf(rate, sizeof rate, "%s/s", text);
     fputs("<dl class=\"tiles\">\n", out);
-    put_tile(out, "answers per second", rate, false);
+    put_tile(out, "rate", rate, false);
     words_count(results->totals.ok, text, sizeof text);
     put_tile(out, "answers", text, false);
     words_count(results_failed(results), text, sizeof text);
     put_tile(out, "failures", text, results_failed(results) > 0);
     for (size_t i = 0; i < ARRAY_LEN(latencies); i++) {
-        words_duration((double)histogram_quantile(&results->latency, latencies[i].quantile), text,
-                       sizeof text);
+        html_duration((double)histogram_quantile(&results->latency, latencies[i].quantile), text,
+                      sizeof text);
         put_tile(out, latencies[i].name, histogram_count(&results->latency) > 0 ? text : "-",
                  false);
     }
@@ -157,7 +157,7 @@ static void put_quantile_row(const char *name, const struct histogram *histogram
     fprintf(out, "<tr><th scope=\"row\">%s</th>", name);
     for (size_t i = 0; i < ARRAY_LEN(quantiles); i++) {
         char text[WORDS_SIZE];
-        words_duration((double)values[i], text, sizeof text);
+        html_duration((double)values[i], text, sizeof text);
         fprintf(out, "<td class=\"n\">%s</td>", text);
     }
     fputs("</tr>\n", out);
@@ -170,11 +170,15 @@ static void put_quantiles(const struct results *results, FILE *out)
           "<th scope=\"col\" class=\"n\">p99</th><th scope=\"col\" class=\"n\">p99.9</th>"
           "<th scope=\"col\" class=\"n\">max</th></tr></thead><tbody>\n",
           out);
-    put_quantile_row("latency, from the planned time", &results->latency, out);
-    put_quantile_row("service, from sending", &results->service, out);
+    put_quantile_row("latency", &results->latency, out);
+    put_quantile_row("service", &results->service, out);
     put_quantile_row("enrolment", &results->enrolment, out);
-    put_quantile_row("lateness of the generator", &results->lateness, out);
-    fputs("</tbody></table></section>\n", out);
+    put_quantile_row("lateness", &results->lateness, out);
+    fputs("</tbody></table><p class=\"note\">Latency counts from the time at which the schedule "
+          "wanted "
+          "the request sent, service from when it was sent, lateness is what lies between: the "
+          "generator's own.</p></section>\n",
+          out);
 }
 
 static void put_failures(const struct results *results, FILE *out)
@@ -244,10 +248,10 @@ static void put_cost(const struct results *results, FILE *out)
     char rss[WORDS_SIZE];
     usec_t sum = run->cpu_user + run->cpu_system;
     if (sum > 0 && results->totals.ok > 0) {
-        words_duration((double)sum, cpu, sizeof cpu);
+        html_duration((double)sum, cpu, sizeof cpu);
         words_bytes((double)run->rss_bytes, rss, sizeof rss);
-        snprintf(text, sizeof text, "%s of CPU, %.1f us for each answer; %u threads, %s", cpu,
-                 (double)sum / (double)results->totals.ok, run->threads, rss);
+        snprintf(text, sizeof text, "%s of CPU, %.1f \xc2\xb5s for each answer; %u threads, %s",
+                 cpu, (double)sum / (double)results->totals.ok, run->threads, rss);
         put_fact(out, "generator", text);
     }
 }
@@ -294,9 +298,9 @@ static void put_series(const struct results *results, FILE *out)
     for (size_t i = 0; i < count; i += step) {
         const struct second *second = &results->seconds[i];
         char times[3][WORDS_SIZE];
-        words_duration((double)second->p50, times[0], WORDS_SIZE);
-        words_duration((double)second->p99, times[1], WORDS_SIZE);
-        words_duration((double)second->max, times[2], WORDS_SIZE);
+        html_duration((double)second->p50, times[0], WORDS_SIZE);
+        html_duration((double)second->p99, times[1], WORDS_SIZE);
+        html_duration((double)second->max, times[2], WORDS_SIZE);
         fprintf(out,
                 "<tr><th scope=\"row\">%zu</th><td class=\"n\">%" PRIu64
                 "</td><td class=\"n\">%" PRIu64
@@ -325,7 +329,7 @@ void report_write_html(const struct results *results, FILE *out)
     put_tiles(results, out);
     fputs("<div class=\"grid2\">\n", out);
     page_charts(results, out);
-    fputs("</div>\n<div class=\"grid2\">\n", out);
+    fputs("</div>\n<div class=\"cards\">\n", out);
     put_slo(&judgement, out);
     put_failures(results, out);
     put_quantiles(results, out);
@@ -333,7 +337,7 @@ void report_write_html(const struct results *results, FILE *out)
     put_facts(results, out);
     fputs("</div>\n", out);
     put_series(results, out);
-    fputs("<footer>Latency counts from the time at which the schedule wanted the request sent. "
-          "Times are at most 0.4 % off.</footer>\n</main></body></html>\n",
+    fputs("<footer>Times are rounded by less than 0.4 %. portico-flood writes this page; the JSON "
+          "report has all numbers.</footer>\n</main></body></html>\n",
           out);
 }

@@ -27,7 +27,8 @@ const char page_style[] =
 ".grid2{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:16px;margin-bottom:16px}\n"
 "figure,section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px;margin:0;"
 "min-width:0}\n"
-"section{overflow-x:auto}section h2{margin-bottom:8px}\n"
+".cards{columns:2 430px;column-gap:16px}.cards section{break-inside:avoid;margin-bottom:16px}\n"
+".note{margin:8px 0 0;color:var(--soft);font-size:13px}section{overflow-x:auto}section h2{margin-bottom:8px}\n"
 "figcaption{display:flex;flex-wrap:wrap;gap:2px 16px;align-items:baseline;margin-bottom:6px}figcaption h2{flex:1 0 auto}\n"
 ".key{font-size:13px;color:var(--soft)}.key::before{content:\"\";display:inline-block;width:14px;height:0;"
 "border-top:3px solid var(--c);margin-right:6px;vertical-align:4px}.key.s2::before{border-top-style:dashed}\n"
@@ -51,6 +52,6 @@ const char page_style[] =
 "font-size:13px;margin-top:20px}\n"
 "@media(max-width:520px){main{padding:18px 12px 32px}h1{font-size:20px}figure,section{padding:12px}"
 ".tile dd{font-size:19px}.tiles{grid-template-columns:repeat(2,1fr);gap:8px}.tick,.name{font-size:13px}"
-"th,td{overflow-wrap:anywhere}.n,thead th{overflow-wrap:normal}.facts th{width:7em;white-space:normal}}\n"
+"th,td{padding-right:6px}.n{padding-left:6px;padding-right:0}table{font-size:13.5px}.facts th{width:6.5em;white-space:normal}}\n"
 "@media print{body{background:#fff}figure,section{break-inside:avoid}}\n";
 /* clang-format on */

@@ -6,8 +6,9 @@
 
 #include "base/check.h"
 #include "base/utf8.h"
+#include "words.h"
 
-enum { LEFT = 58, RIGHT = 12, TOP = 22, BOTTOM = 42 };
+enum { LEFT = 58, RIGHT = 30, TOP = 22, BOTTOM = 42 };
 
 void html_text(FILE *out, const char *text)
 {
@@ -123,7 +124,7 @@ static void put_axes(const struct chart *chart)
     for (size_t i = 0; i < chart->x.tick_count; i++) {
         double x = x_of(chart, chart->x.ticks[i]);
         chart->x.format(chart->x.ticks[i], text, sizeof text);
-        bool is_last = x > CHART_WIDTH - RIGHT - 14;
+        bool is_last = x > CHART_WIDTH - 24; /* its text would leave the picture */
         fprintf(out, "<path class=\"axis\" d=\"M%.1f %dv4\"/>", x, CHART_HEIGHT - BOTTOM);
         fprintf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">",
                 is_last ? CHART_WIDTH - 2 : x, CHART_HEIGHT - BOTTOM + 17,
@@ -231,20 +232,29 @@ void chart_bar(const struct chart *chart, const char *style, double from, double
 {
     double left = x_of(chart, from);
     double width = x_of(chart, to) - left;
-    double top = y_of(chart, y);
+    double top = fmin(y_of(chart, y), CHART_HEIGHT - BOTTOM - 2); /* seen, however low */
     fprintf(chart->out,
             "<rect class=\"fill %s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n",
             style, left, top, width < 1 ? 1 : width, CHART_HEIGHT - BOTTOM - top);
 }
 
-void chart_mark(const struct chart *chart, double x, const char *words)
+void chart_mark(const struct chart *chart, double x, const char *words, bool is_left)
 {
     double at = x_of(chart, x);
-    bool is_right = at > CHART_WIDTH - 90;
-    fprintf(chart->out, "<path class=\"mark\" d=\"M%.1f %dV%d\"/>", at, TOP - 4,
+    fprintf(chart->out, "<path class=\"mark\" d=\"M%.1f %dV%d\"/>", at, TOP - 14,
             CHART_HEIGHT - BOTTOM);
     fprintf(chart->out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">",
-            is_right ? at - 4 : at + 4, TOP + 6, is_right ? "end" : "start");
+            is_left ? at - 4 : at + 4, TOP - 6, is_left ? "end" : "start");
     html_text(chart->out, words);
     fputs("</text>\n", chart->out);
+}
+
+int html_duration(double microseconds, char *out, size_t size)
+{
+    char text[WORDS_SIZE];
+    int len = words_duration(microseconds, text, sizeof text);
+    if (len < 3 || strcmp(text + len - 2, "us") != 0) {
+        return snprintf(out, size, "%s", text);
+    }
+    return snprintf(out, size, "%.*s\xc2\xb5s", len - 2, text);
 }

@@ -40,11 +40,14 @@ void chart_line(const struct chart *chart, const char *style, const struct point
 void chart_area(const struct chart *chart, const char *style, const struct point *points,
                 size_t count);
 void chart_bar(const struct chart *chart, const char *style, double from, double to, double y);
-/* A vertical line with words at its top. */
-void chart_mark(const struct chart *chart, double x, const char *words);
+/* A vertical line with words at its top, left or right of it. */
+void chart_mark(const struct chart *chart, double x, const char *words, bool is_left);
 
 /* The axis ends at a round number at or above `to`; linear. */
 double axis_round_up(double to);
+
+/* As words_duration(), with a true mu. */
+int html_duration(double microseconds, char *out, size_t size);
 
 /* Text that cannot leave its place in HTML. */
 void html_text(FILE *out, const char *text);
