@@ -354,7 +354,7 @@ static void print_step(const struct run *run, const struct capacity_step *step)
 
 static int find_capacity(struct run *run)
 {
-    struct trial trials[TRIALS_MAX];
+    struct trial trials[TRIALS_MAX] = {{.rate = 0}};
     size_t count = 0;
     const struct capacity_limits limits = {.start = run->plan.rate,
                                            .min = 1,
