@@ -30,6 +30,7 @@ struct fleet {
 struct outbox {
     size_t len;
     uint64_t nonce; /* of the poll that failed with exactly these; 0: they may go with others */
+    size_t unsent;  /* how many of them were never sent */
     char bytes[];
 };
 

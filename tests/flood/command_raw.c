@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "client.h"
 #include "commands.h"
 #include "crew.h"
@@ -220,6 +221,7 @@ static void begin(struct raw_worker *worker)
 
 static int make_worker(struct raw *raw, unsigned number, struct error *error)
 {
+    CHECK(raw->workers != NULL);
     struct raw_worker *worker = &raw->workers[number];
     worker->raw = raw;
     worker->number = number;
@@ -334,6 +336,20 @@ static int run_threads(struct raw *raw, struct error *error)
     return code;
 }
 
+static int run_and_sum_up(struct raw *raw, struct tally *sum, struct error *error)
+{
+    int code = 0;
+    for (unsigned i = 0; code == 0 && i < raw->threads; i++) {
+        code = make_worker(raw, i, error);
+    }
+    code = code < 0 ? code : run_threads(raw, error);
+    if (code == 0) {
+        sum_up(raw, sum);
+        tally_tell(sum, raw->results);
+    }
+    return code;
+}
+
 static int run(struct raw *raw, struct error *error)
 {
     int code = 0;
@@ -342,13 +358,8 @@ static int run(struct raw *raw, struct error *error)
     if (raw->workers == NULL || sum == NULL) {
         code = error_set(error, -ENOMEM, "no memory");
     }
-    for (unsigned i = 0; code == 0 && i < raw->threads; i++) {
-        code = make_worker(raw, i, error);
-    }
-    code = code < 0 ? code : run_threads(raw, error);
     if (code == 0) {
-        sum_up(raw, sum);
-        tally_tell(sum, raw->results);
+        code = run_and_sum_up(raw, sum, error);
     }
     free(sum);
     free_workers(raw);

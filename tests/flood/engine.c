@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "client.h"
 #include "crew.h"
 #include "net/loop.h"
@@ -338,6 +339,7 @@ static int run_workers(struct watcher *watcher, struct error *error)
 
 static int make_workers(struct watcher *watcher, struct error *error)
 {
+    CHECK(watcher->workers != NULL);
     for (unsigned i = 0; i < watcher->plan->threads; i++) {
         int code = worker_new(watcher->plan, i, &watcher->workers[i], error);
         if (code < 0) {

@@ -263,6 +263,7 @@ static int map_file(int fd, struct identities *identities)
 static int adopt_file(struct identities *identities, const char *path, struct error *error)
 {
     const struct header *header = identities->mapped;
+    CHECK(header != NULL);
     const char *fault = find_fault(header, identities->mapped_bytes);
     if (fault != NULL) {
         return error_set(error, -EBADMSG, "%s %s", path, fault);

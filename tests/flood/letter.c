@@ -64,6 +64,7 @@ void letter_begin(struct letter *letter, struct agent *agent, usec_t wall)
 {
     letter->agent = agent;
     letter->now = (uint64_t)wall;
+    letter->unsent = 0;
     letter->record_changed = letter->is_enrolment = letter->is_repeated = false;
     empty(&letter->list);
     empty(&letter->packet);
@@ -151,6 +152,7 @@ static int add_outbox(struct letter *letter)
     int code = buffer_append(&letter->list, str_make(outbox->bytes, outbox->len));
     if (code == 0) {
         letter->is_repeated = outbox->nonce != 0;
+        letter->unsent += outbox->unsent;
         letter->agent->outbox = NULL;
         if (letter->is_repeated) {
             letter->agent->nonce = outbox->nonce;
@@ -169,6 +171,7 @@ static int fill_list(struct letter *letter, struct workbench *bench, const struc
     int code = add_outbox(letter);
     for (size_t i = 0; code == 0 && !letter->is_repeated && i < letter->fresh; i++) {
         code = add_message(letter, bench, letter->sizes[i]);
+        letter->unsent++;
     }
     return code;
 }
@@ -299,7 +302,8 @@ static void note_arrival(struct letter *letter, const struct message *request)
 
 /* The worker of a simulated agent: whatever it is asked for, it answers with what it was given;
  * "Status" and what begins so is answered with the status alone. */
-static int execute(struct buffer *list, struct workbench *bench, const struct message *request)
+static int execute(struct buffer *list, struct workbench *bench, const struct message *request,
+                   size_t *count)
 {
     struct message reply = {.session_id = request->session_id,
                             .args = request->args,
@@ -319,6 +323,7 @@ static int execute(struct buffer *list, struct workbench *bench, const struct me
         code = message_list_append(list, &reply);
         reply.response_id = 2;
     }
+    *count += reply.response_id;
     buffer_clear(&bench->args);
     code = code < 0
                ? code
@@ -331,9 +336,10 @@ static int execute(struct buffer *list, struct workbench *bench, const struct me
     return code < 0 ? code : message_list_append(list, &reply);
 }
 
-static void put_outbox(struct agent *agent, struct str bytes, uint64_t nonce)
+static void put_outbox(struct agent *agent, struct str bytes, uint64_t nonce, size_t unsent)
 {
     struct outbox *former = agent->outbox;
+    size_t others = former == NULL ? 0 : former->unsent;
     size_t old = former == NULL ? 0 : former->len;
     if (bytes.len == 0 || old + bytes.len > OUTBOX_MAX) {
         return;
@@ -343,6 +349,7 @@ static void put_outbox(struct agent *agent, struct str bytes, uint64_t nonce)
         memcpy(outbox->bytes + old, bytes.data, bytes.len);
         outbox->len = old + bytes.len;
         outbox->nonce = nonce;
+        outbox->unsent = others + unsent;
         agent->outbox = outbox;
     }
 }
@@ -356,13 +363,14 @@ static enum fault execute_all(struct letter *letter, struct workbench *bench)
         return FAULT_NONE;
     }
     int code = 0;
+    size_t count = 0;
     buffer_init(&replies, OUTBOX_MAX);
     while (code == 0 && message_next(&rest, &request) > 0) {
         note_arrival(letter, &request);
-        code = execute(&replies, bench, &request);
+        code = execute(&replies, bench, &request, &count);
         letter->agent->is_fast |= request.require_fastpoll;
     }
-    put_outbox(letter->agent, buffer_view(&replies), 0);
+    put_outbox(letter->agent, buffer_view(&replies), 0, count);
     buffer_done(&replies);
     return code == 0 ? FAULT_NONE : FAULT_GENERATOR;
 }
@@ -433,10 +441,11 @@ struct letter_counts letter_acknowledge(struct letter *letter, struct ledger_wri
     return counts;
 }
 
-void letter_return(struct letter *letter, bool was_refused)
+void letter_return(struct letter *letter, bool was_sent, bool was_refused)
 {
     if (letter->is_enrolment) {
         return; /* the agent asks again when it is time */
     }
-    put_outbox(letter->agent, buffer_view(&letter->list), was_refused ? 0 : letter->agent->nonce);
+    put_outbox(letter->agent, buffer_view(&letter->list),
+               was_sent && !was_refused ? letter->agent->nonce : 0, was_sent ? 0 : letter->unsent);
 }

@@ -28,6 +28,7 @@ struct letter {
     bool record_changed;                 /* to be written back */
     uint64_t sizes[LETTER_MESSAGES_MAX]; /* of the fresh messages that it is to bring */
     size_t fresh;
+    size_t unsent;          /* messages in it that are sent for the first time */
     uint64_t now;           /* wall clock, when it was begun */
     bool is_enrolment;      /* it carries a signing request */
     bool is_repeated;       /* it carries what a failed poll carried */
@@ -66,10 +67,10 @@ struct letter_counts {
 /* It was answered 200 and that was believed: record it. */
 struct letter_counts letter_acknowledge(struct letter *letter, struct ledger_writer *ledger);
 
-/* It failed: what it brought goes back. `was_read` means that the server did not look at it (406).
- * Else the same bytes go again under the same nonce, as real agents do, so that the server can tell
- * that it has them. */
-void letter_return(struct letter *letter, bool was_refused);
+/* It failed: what it brought goes back. After `was_refused` (406: the server did not look at it) or
+ * when it was never sent it may go with other messages; else the same bytes go again under the same
+ * nonce, as real agents do, so that the server can tell that it has them. */
+void letter_return(struct letter *letter, bool was_sent, bool was_refused);
 
 /* Make the agent's client id known to the letter's agent. */
 MUST_CHECK int agent_find_id(struct agent *agent, const struct fleet *fleet);

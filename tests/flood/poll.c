@@ -122,7 +122,7 @@ static void fail(struct poll *poll, enum fault fault)
 {
     TALLY_ADD(poll->worker->tally.faults[fault], 1);
     if (poll->state != POLL_PAGE) {
-        letter_return(&poll->letter, poll->state == POLL_WRITE);
+        letter_return(&poll->letter, poll->state != POLL_WRITE, false);
     }
     if (fault >= FAULT_BAD_HTTP) {
         forget_cipher(poll);
@@ -138,7 +138,7 @@ static void refused(struct poll *poll)
     struct agent *agent = poll->letter.agent;
     uint32_t now = (uint32_t)(loop_now(worker->loop) / USEC_PER_SEC) + 1;
     TALLY_ADD(worker->tally.totals.refused_406, 1);
-    letter_return(&poll->letter, true);
+    letter_return(&poll->letter, true, true);
     forget_cipher(poll);
     agent->is_enrolled = false;
     if (agent->asked_s != 0 && now - agent->asked_s < AGENT_ASKS_EVERY_S) {
@@ -309,8 +309,7 @@ static void send_letter(struct poll *poll)
     poll->exchange.method = HTTP1_POST;
     poll->exchange.done = on_answer;
     poll->sent = poll->since;
-    TALLY_ADD(worker->tally.totals.messages_sent,
-              poll->letter.is_repeated || poll->letter.is_enrolment ? 0 : poll->letter.fresh);
+    TALLY_ADD(worker->tally.totals.messages_sent, poll->letter.unsent);
     start_exchange(poll);
 }
 
@@ -342,12 +341,12 @@ static void draw_messages(struct poll *poll)
     struct worker *worker = poll->worker;
     const struct group *group = worker_group(worker, poll->letter.agent);
     uint64_t seed = worker->plan->seed ^ ((uint64_t)(worker->number + 1) << 48);
-    double wanted = group == NULL ? 0 : group->is->messages_per_poll;
-    size_t count = (size_t)wanted;
     poll->letter.fresh = 0;
-    if (wanted <= 0) {
+    if (group == NULL || group->is->messages_per_poll <= 0) {
         return;
     }
+    double wanted = group->is->messages_per_poll;
+    size_t count = (size_t)wanted;
     count += schedule_draw(seed, worker->draws++) < wanted - (double)count;
     for (size_t i = 0; i < count && i < LETTER_MESSAGES_MAX; i++) {
         poll->letter.sizes[poll->letter.fresh++] =

@@ -104,8 +104,7 @@ static void describe_latency(const struct histogram *histogram, char *out, size_
 
 static void put_quantile_chart(const struct results *results, FILE *out)
 {
-    static const struct legend legend[] = {{"s1", "from planned time"},
-                                           {"s2", "from sending"}};
+    static const struct legend legend[] = {{"s1", "from planned time"}, {"s2", "from sending"}};
     struct point points[CURVE_POINTS];
     char words[256];
     uint64_t count = histogram_count(&results->latency);

@@ -34,7 +34,7 @@ static int take_scheme(struct str *url, struct target *target, struct error *err
 /* "host", "host:port", "[::1]:port". */
 static int split_authority(struct str authority, struct str *host, struct str *port)
 {
-    size_t colon = authority.len;
+    size_t colon;
     if (authority.len > 0 && authority.data[0] == '[') {
         size_t end = str_find(authority, ']');
         if (end == authority.len) {

@@ -35,6 +35,7 @@ struct group *worker_group(struct worker *worker, const struct agent *agent)
 static bool start_poll(struct worker *worker, struct agent *agent, usec_t planned)
 {
     struct group *group = worker_group(worker, agent);
+    agent->due = planned;
     /* First, as a poll that fails at once ends at once. */
     if (group != NULL) {
         group->busy++;
@@ -121,6 +122,14 @@ static usec_t period_of(const struct worker *worker, const struct group *group, 
     return period < 1 ? 1 : (usec_t)period;
 }
 
+/* From when it was due, not from when it polled: a slow server shall not slow the plan. */
+static usec_t next_period(const struct worker *worker, const struct group *group,
+                          const struct agent *agent)
+{
+    usec_t due = agent->due > group->begin ? agent->due : group->begin;
+    return due + period_of(worker, group, due);
+}
+
 static void stop_when_idle(struct worker *worker)
 {
     if (poll_list_is_empty(&worker->busy)) {
@@ -154,8 +163,7 @@ void worker_agent_freed(struct worker *worker, struct agent *agent, bool succeed
         arm_agent(worker, agent, agent->freed + pause_of(agent, group->is, succeeded));
         break;
     case TIMING_PERIOD:
-        arm_agent(worker, agent,
-                  polls_again ? agent->freed : agent->due + period_of(worker, group, agent->due));
+        arm_agent(worker, agent, polls_again ? agent->freed : next_period(worker, group, agent));
         break;
     case TIMING_RATE:
         if (polls_again) {
