@@ -181,7 +181,7 @@ static double wanted_rate(const struct watcher *watcher, usec_t elapsed)
         scenario_phase_at(watcher->plan->scenario, elapsed, &begin);
     for (size_t i = 0; phase != NULL && !phase->is_outage && i < phase->group_count; i++) {
         const struct scenario_group *group = &phase->groups[i];
-        struct curve curve = group_curve(group);
+        struct curve curve = group_curve(watcher->plan, group);
         if (group_timing(watcher->plan, group) == TIMING_RATE) {
             sum += curve_at(&curve, elapsed - begin, phase->duration, watcher->plan->rate);
         }

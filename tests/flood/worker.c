@@ -270,11 +270,14 @@ enum timing group_timing(const struct run_plan *plan, const struct scenario_grou
     return plan->rate > 0 ? TIMING_RATE : plan->period > 0 ? TIMING_PERIOD : TIMING_AGENT;
 }
 
-struct curve group_curve(const struct scenario_group *group)
+struct curve group_curve(const struct run_plan *plan, const struct scenario_group *group)
 {
-    return group->timing != TIMING_DEFAULT
-               ? group->curve
-               : (struct curve){.from = 1, .to = 1, .is_relative = true};
+    if (group->timing != TIMING_DEFAULT) {
+        return group->curve;
+    }
+    /* The group's part of the rate; a period is each agent's own. */
+    double part = plan->rate > 0 ? group->share : 1;
+    return (struct curve){.from = part, .to = part, .is_relative = true};
 }
 
 static void begin_groups(struct worker *worker, const struct scenario_phase *phase, usec_t begin)
@@ -286,7 +289,7 @@ static void begin_groups(struct worker *worker, const struct scenario_phase *pha
         double count = (double)worker->agent_count;
         *group = (struct group){.is = &phase->groups[i],
                                 .timing = group_timing(worker->plan, &phase->groups[i]),
-                                .curve = group_curve(&phase->groups[i]),
+                                .curve = group_curve(worker->plan, &phase->groups[i]),
                                 .worker = worker,
                                 .begin = begin,
                                 .duration = phase->duration,

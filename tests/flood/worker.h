@@ -61,7 +61,7 @@ const struct tally *worker_tally(const struct worker *worker);
 
 /* How a group polls when what the command line says is taken into account. */
 enum timing group_timing(const struct run_plan *plan, const struct scenario_group *group);
-struct curve group_curve(const struct scenario_group *group);
+struct curve group_curve(const struct run_plan *plan, const struct scenario_group *group);
 
 /* How many identities a run needs: agents that are replaced by fresh ones need more than one. */
 size_t plan_identities(const struct scenario *scenario, size_t agents);
