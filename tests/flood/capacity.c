@@ -20,7 +20,7 @@ static double ceiling_of(const struct bounds *bounds)
 
 static struct bounds find_bounds(const struct trial *trials, size_t count)
 {
-    struct bounds bounds = {0, INFINITY, INFINITY, 0};
+    struct bounds bounds = {0, (double)INFINITY, (double)INFINITY, 0};
     for (size_t i = 0; i < count; i++) {
         if (trials[i].verdict == TRIAL_MISSED) {
             bounds.missed = fmin(bounds.missed, trials[i].rate);

@@ -61,9 +61,11 @@ static void put_heading(FILE *out, const char *title, const struct legend *legen
 
 /* ---- Latency ---- */
 
-/* Powers of ten around what the histograms hold. */
-static void set_latency_range(struct axis *axis, double low, double high)
+/* 1, 2 or 5 times powers of ten around what there is; a report that was read may have a p50 above
+ * its p99. */
+static void set_latency_range(struct axis *axis, double low, double highest)
 {
+    double high = fmax(low, highest);
     double from = pow(10, floor(log10(low < 1 ? 1 : low)));
     double to = pow(10, ceil(log10(high < 2 ? 2 : high)));
     axis->from = low / from >= 5 ? 5 * from : low / from >= 2 ? 2 * from : from;
@@ -115,7 +117,7 @@ static void put_quantile_chart(const struct results *results, FILE *out)
                           .x = {0, 1, false, format_nines, {0}, 0, "share of answers"},
                           .y = {1, 10, true, format_duration, {0}, 0, "latency"}};
     chart.x.to = nines < 2 ? 2 : nines > 5 ? 5 : nines;
-    for (double tick = 0; tick <= chart.x.to; tick++) {
+    for (int tick = 0; tick <= (int)chart.x.to; tick++) {
         chart.x.ticks[chart.x.tick_count++] = tick;
     }
     double low = (double)histogram_min(&results->latency);

@@ -389,7 +389,7 @@ static int read_histogram(const json_t *object, const char *name, struct histogr
     }
     if (!json_is_array(buckets) || !read_time(json_object_get(object, "min"), &min) ||
         !read_time(json_object_get(object, "max"), &max) ||
-        !read_uint64(json_object_get(object, "sum"), &sum)) {
+        !read_uint64(json_object_get(object, "sum"), &sum) || min > max) {
         return refuse(error, name);
     }
     if (histogram_count(histogram) > 0) {

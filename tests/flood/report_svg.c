@@ -80,11 +80,12 @@ static void add_tick(struct axis *axis, double value)
 static void choose_log_ticks(struct axis *axis)
 {
     static const double few[] = {1, 2, 5};
-    double decades = log10(axis->to / axis->from);
-    size_t per_decade = decades <= 2 ? 3 : 1;
-    double step = ceil((decades + 1) / TICKS_MAX);
-    for (double power = floor(log10(axis->from)); power <= log10(axis->to) + 1e-9; power += step) {
-        for (size_t i = 0; i < per_decade; i++) {
+    int first = (int)floor(log10(axis->from));
+    int last = (int)floor(log10(axis->to) + 1e-9);
+    int per_decade = axis->to / axis->from <= 100 ? 3 : 1;
+    int step = (last - first) / TICKS_MAX + 1;
+    for (int power = first; power <= last; power += step) {
+        for (int i = 0; i < per_decade; i++) {
             add_tick(axis, few[i] * pow(10, power));
         }
     }
@@ -100,9 +101,9 @@ static void choose_ticks(struct axis *axis)
         return;
     }
     double step = round_step((axis->to - axis->from) / 5);
-    for (double tick = ceil(axis->from / step) * step; tick <= axis->to + step * 1e-6;
-         tick += step) {
-        add_tick(axis, tick);
+    double first = ceil(axis->from / step) * step;
+    for (int i = 0; i < TICKS_MAX; i++) {
+        add_tick(axis, first + i * step); /* what lies outside is not taken */
     }
 }
 

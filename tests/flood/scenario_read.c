@@ -465,7 +465,7 @@ static void read_groups(struct reader *reader, const struct node *list, const st
         sum += block.group.share;
         reader->is_out_of_memory |= block.group.name == NULL;
     }
-    if (sum > 1 + 1e-9) {
+    if (list != NULL && sum > 1 + 1e-9) {
         reader_complain(reader, list->place, "what is missing to 100% is idle; more cannot be",
                         "the shares of the groups add up to %.6g%%", sum * 100);
     }

@@ -102,6 +102,9 @@ Test(report, what_is_no_report_is_refused_with_a_reason)
         {"{\"schema\": 1, \"run\": {}, \"totals\": {}, \"failures\": [], \"latency_us\": {"
          "\"min\": 0, \"max\": 0, \"sum\": 0, \"buckets\": [[257, 1]]}}",
          "\"latency_us\""},
+        {"{\"schema\": 1, \"run\": {}, \"totals\": {}, \"failures\": [], \"latency_us\": {"
+         "\"min\": 9, \"max\": 5, \"sum\": 9, \"buckets\": []}}",
+         "\"latency_us\""},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         error = (struct error){.line = 0};

@@ -32,7 +32,7 @@ Test(results, failures_of_one_kind_add_up)
 Test(results, too_many_kinds_of_failure_share_the_last_one)
 {
     for (int i = 0; i < 200; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "kind-%d", i);
         results_add_failures(results, name, "", 1);
     }
