@@ -228,6 +228,7 @@ static void leave_lists(struct proxy *proxy)
         turn_list_remove(&worker->queue, proxy);
         counter_add(worker->counters, COUNTER_QUEUED, -1);
         atomic_fetch_sub(&worker->shared->queued, 1);
+        CHECK(proxy->exchange != NULL);
         proxy->exchange->queue_time += worker_now(worker) - proxy->entered;
     }
 }

@@ -226,7 +226,7 @@ static void begin_request(struct proxy *proxy)
 void proxy_continue_head(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
-    struct http1_refusal refusal;
+    struct http1_refusal refusal = {HTTP1_NO_REASON, 0};
     struct str input = buffer_view(&exchange->input);
     if (exchange->began == 0) {
         exchange->began = worker_now(proxy->worker);
@@ -316,7 +316,7 @@ static bool outgrows_buffer(const struct proxy *proxy)
 void proxy_continue_body(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
-    struct http1_refusal refusal;
+    struct http1_refusal refusal = {HTTP1_NO_REASON, 0};
     int done = take_body(proxy, &refusal);
     if (done < 0) {
         proxy_refuse(proxy, reason_from_http1(refusal.reason), refusal.offset);
@@ -412,7 +412,7 @@ static void drop_piece(struct exchange *exchange)
 static bool take_piece(struct proxy *proxy, bool *is_refused)
 {
     struct exchange *exchange = proxy->exchange;
-    struct http1_refusal refusal;
+    struct http1_refusal refusal = {HTTP1_NO_REASON, 0};
     int done = take_body(proxy, &refusal);
     if (done < 0) {
         *is_refused = true;
