@@ -131,11 +131,9 @@ static void on_arrival(struct timer *timer, usec_t now)
     struct raw_worker *worker = CONTAINER_OF(timer, struct raw_worker, arrival);
     usec_t start = worker->raw->start;
     usec_t at;
-    bool was_short = false;
     while ((at = arrivals_peek(&worker->arrivals)) != USEC_NEVER && start + at <= now) {
         struct user *user = worker->idle;
-        was_short = user == NULL;
-        if (was_short) {
+        if (user == NULL) {
             return; /* the next one that becomes free goes on */
         }
         worker->idle = user->next;

@@ -120,7 +120,7 @@ static int load_file(const char *path, struct problems *problems, struct scenari
     if (code == 0) {
         code = scenario_parse(buffer_view(&text), path, problems, scenario);
     } else if (code != -ENOMEM) {
-        problem_add(problems, SEVERITY_ERROR, (struct place){&source, 0, 0}, NULL,
+        problem_add(problems, SEVERITY_ERROR, (struct place){&source, 0, 0}, (const char *)NULL,
                     "cannot read the scenario: %s", strerror(-code));
         code = -EINVAL;
     }

@@ -42,7 +42,7 @@ int words_bytes(double bytes, char *out, size_t size)
 int words_count(uint64_t count, char *out, size_t size)
 {
     char digits[24];
-    char grouped[32];
+    char grouped[32] = "";
     int len = snprintf(digits, sizeof digits, "%" PRIu64, count);
     int used = 0;
     for (int i = 0; i < len; i++) {
