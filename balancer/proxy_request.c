@@ -85,9 +85,6 @@ void proxy_read_head(struct proxy *proxy)
         }
         more = may_have_more(proxy);
         proxy_drive(proxy);
-        if (proxy_is(proxy, PROXY_READ_HEAD)) {
-            proxy_continue_head(proxy);
-        }
     } while (more && (proxy_is(proxy, PROXY_IDLE) || proxy_is(proxy, PROXY_READ_HEAD)));
     if (proxy_is(proxy, PROXY_IDLE) || proxy_is(proxy, PROXY_READ_HEAD)) {
         proxy_rest(proxy);
@@ -183,6 +180,8 @@ static bool write_head(struct proxy *proxy)
         return false;
     }
     buffer_commit(&exchange->head, (size_t)written);
+    /* From now on the fields' memory is the answer's: they must not move with our input. */
+    exchange->request.head.field_count = 0;
     return true;
 }
 
@@ -422,17 +421,22 @@ static bool take_piece(struct proxy *proxy, bool *is_refused)
     return done == 1 || exchange->body_bytes > 0;
 }
 
+/* What a read is given; small limits leave less. */
+static size_t stream_room(const struct exchange *exchange)
+{
+    size_t room = exchange->input.max - buffer_size(&exchange->input);
+    return room < STREAM_BYTES ? room : STREAM_BYTES;
+}
+
 bool proxy_next_piece(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
     bool is_refused = false;
     drop_piece(exchange);
     ask_for_body(proxy);
-    if (exchange_raw(exchange).len == 0 || !take_piece(proxy, &is_refused)) {
-        if (is_refused) {
-            return false;
-        }
-        switch (read_some(proxy, STREAM_BYTES)) {
+    bool is_there = exchange_raw(exchange).len > 0 && take_piece(proxy, &is_refused);
+    while (!is_there && !is_refused) {
+        switch (read_some(proxy, stream_room(exchange))) {
         case READING_MORE:
             break;
         case READING_ENDED:
@@ -442,12 +446,15 @@ bool proxy_next_piece(struct proxy *proxy)
         case READING_GONE:
             return false;
         }
-        if (!take_piece(proxy, &is_refused)) {
-            if (!is_refused) {
-                (void)proxy_watch(proxy, WATCH_READ);
-            }
+        bool more = may_have_more(proxy);
+        is_there = take_piece(proxy, &is_refused);
+        if (!is_there && !is_refused && !more) {
+            (void)proxy_watch(proxy, WATCH_READ);
             return false;
         }
+    }
+    if (is_refused) {
+        return false;
     }
     proxy_frame_piece(exchange);
     proxy_extend(proxy);
