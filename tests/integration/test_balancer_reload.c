@@ -113,6 +113,38 @@ Test(balancer_reload, a_bad_file_changes_nothing_and_says_why)
     end(&scene);
 }
 
+/* What only the balancer can tell is told like everything else that is wrong with a file. */
+Test(balancer_reload, a_bad_host_changes_nothing_and_is_told_with_its_place)
+{
+    struct scene scene;
+    begin(&scene, "Balancer.queue_size: 100\n");
+    balancer_start_with(&scene.balancer, MEMBERS);
+    balancer_configure(&scene.balancer, "Balancer.queue_size: 101\nBalancer.probe_path: healthz\n");
+    balancer_signal(&scene.balancer, SIGHUP);
+    cr_assert(await_metric(&scene, "portico_balancer_reload_failures_total", 1));
+    char *log = balancer_log(&scene.balancer);
+    cr_assert_not_null(strstr(log, "portico.yaml:2:22: error: Balancer.probe_path"), "%s", log);
+    free(log);
+    cr_assert_eq(http_once(scene.balancer.port, "GET", "/x", NULL, NULL), 200);
+    end(&scene);
+}
+
+Test(balancer_reload, tells_what_needs_a_restart)
+{
+    struct scene scene;
+    begin(&scene, "Logging.format: human\n");
+    balancer_start_with(&scene.balancer, MEMBERS);
+    balancer_configure(&scene.balancer, "Logging.format: json\nBalancer.queue_size: 101\n");
+    balancer_signal(&scene.balancer, SIGHUP);
+    cr_assert(await_metric(&scene, "portico_balancer_reloads_total", 1));
+    char *log = balancer_log(&scene.balancer);
+    const char *first = strstr(log, "needs a restart");
+    cr_assert(first != NULL && strstr(first, "Logging.format") != NULL, "%s", log);
+    cr_assert_null(strstr(first + 1, "needs a restart"), "%s", log);
+    free(log);
+    end(&scene);
+}
+
 Test(balancer_reload, keeps_connections_through_a_reload)
 {
     struct scene scene;
