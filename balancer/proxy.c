@@ -226,6 +226,7 @@ static void leave_lists(struct proxy *proxy)
         turn_list_remove(&worker->idle, proxy);
         counter_add(worker->counters, COUNTER_IDLE, -1);
     } else if (proxy_is(proxy, PROXY_QUEUE)) {
+        CHECK(proxy->exchange != NULL);
         turn_list_remove(&worker->queue, proxy);
         counter_add(worker->counters, COUNTER_QUEUED, -1);
         atomic_fetch_sub(&worker->shared->queued, 1);

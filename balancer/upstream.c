@@ -323,6 +323,7 @@ static void empty_pool(struct pool *pool)
 static void rebuild(struct pools *pools)
 {
     struct pools fresh = {.capacity = pools->capacity, .idle = pools->idle};
+    CHECK(fresh.capacity > 0);
     fresh.slots = calloc(fresh.capacity, sizeof(struct pool *));
     if (fresh.slots == NULL) {
         return;

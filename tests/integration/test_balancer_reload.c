@@ -238,6 +238,42 @@ Test(balancer_reload, draining_is_bounded)
     end(&scene);
 }
 
+/* No answer is another's, and what was accepted is answered: a client sees its connection end
+ * between two answers, or none at all. */
+static void end_under_load(unsigned signals)
+{
+    struct scene scene;
+    begin(&scene, "Balancer.queue_size: 100\n");
+    balancer_set(&scene.balancer, "Balancer.threads=4");
+    balancer_set(&scene.balancer, "Balancer.drain_timeout=5s");
+    balancer_start_with(&scene.balancer, MEMBERS);
+    struct load *loads[] = {load(&scene, false), load(&scene, true)};
+    sleep_for(300 * USEC_PER_MSEC);
+    for (unsigned i = 0; i < signals; i++) {
+        balancer_signal(&scene.balancer, SIGTERM);
+        sleep_for(i * USEC_PER_MSEC);
+    }
+    cr_assert_eq(balancer_wait(&scene.balancer, 20 * USEC_PER_SEC), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct load_result result = load_stop(loads[i]);
+        load_tell("ended under load", &result);
+        cr_assert_eq(result.foreign, 0);
+        cr_assert_gt(result.answered, 0);
+        cr_assert_eq(result.answered + result.failed, result.sent);
+    }
+    end(&scene);
+}
+
+Test(balancer_reload, sigterm_under_load_ends_in_order)
+{
+    end_under_load(1);
+}
+
+Test(balancer_reload, two_sigterms_under_load_end_in_order)
+{
+    end_under_load(2);
+}
+
 /* ---- The access log ---- */
 
 static unsigned lines(const struct scene *scene, const char *name)
