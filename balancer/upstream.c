@@ -195,7 +195,7 @@ int upstream_open(struct worker *worker, struct member *member, struct proxy *pr
                   struct upstream **upstream)
 {
     int fd = socket_connect(&member->address, NULL, NULL);
-    if (fd == -EMFILE && worker_evict(worker)) {
+    if (fd == -EMFILE && (worker_evict(worker) || pools_shed(worker->pools))) {
         fd = socket_connect(&member->address, NULL, NULL);
     }
     if (fd < 0) {
