@@ -171,12 +171,14 @@ static void accept_some(struct watch *watch, unsigned ready)
     listener->burst = next < 1 ? 1 : next > ACCEPTS_PER_TURN ? ACCEPTS_PER_TURN : next;
 }
 
-int listener_open(struct listener *listener, struct worker *worker, int fd, bool is_tls)
+int listener_open(struct listener *listener, struct worker *worker, int fd, bool is_tls,
+                  bool is_passed)
 {
     watch_init(&listener->watch, fd, accept_some);
     timer_init(&listener->pause, resume);
     listener->worker = worker;
     listener->is_tls = is_tls;
+    listener->is_passed = is_passed;
     listener->is_open = true;
     listener->burst = 1;
     return watch_set(worker->loop, &listener->watch, WATCH_READ);
@@ -189,7 +191,7 @@ void listener_close(struct listener *listener)
     }
     struct address peer;
     int fd;
-    while ((fd = socket_accept(listener->watch.fd, &peer)) >= 0) {
+    while (!listener->is_passed && (fd = socket_accept(listener->watch.fd, &peer)) >= 0) {
         admit(listener, fd, &peer);
     }
     listener->is_open = false;
