@@ -53,8 +53,8 @@ struct balancer {
     struct timer drain;
     struct timer housekeeping;
     usec_t watchdog; /* how often systemd wants a sign of life; 0: never */
-    bool was_alive;
     usec_t started;
+    bool was_alive;
     bool is_stopping;
 };
 

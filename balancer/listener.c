@@ -171,14 +171,12 @@ static void accept_some(struct watch *watch, unsigned ready)
     listener->burst = next < 1 ? 1 : next > ACCEPTS_PER_TURN ? ACCEPTS_PER_TURN : next;
 }
 
-int listener_open(struct listener *listener, struct worker *worker, int fd, bool is_tls,
-                  bool is_passed)
+int listener_open(struct listener *listener, struct worker *worker, int fd, bool is_tls)
 {
     watch_init(&listener->watch, fd, accept_some);
     timer_init(&listener->pause, resume);
     listener->worker = worker;
     listener->is_tls = is_tls;
-    listener->is_passed = is_passed;
     listener->is_open = true;
     listener->burst = 1;
     return watch_set(worker->loop, &listener->watch, WATCH_READ);

@@ -14,11 +14,8 @@
  * for the other workers. The descriptor, or a negative errno with words. Any thread. */
 MUST_CHECK int listener_bind(struct address *address, struct error *error);
 
-/* Accept on `fd` (taken) from now on; `is_passed`: the socket is not only ours. 0 or a negative
- * errno.
- */
-MUST_CHECK int listener_open(struct listener *listener, struct worker *worker, int fd, bool is_tls,
-                             bool is_passed);
+/* Accept on `fd` (taken) from now on. 0 or a negative errno. */
+MUST_CHECK int listener_open(struct listener *listener, struct worker *worker, int fd, bool is_tls);
 
 /* Accept what waits, unless the socket goes on without us; then no more. Fine when it is closed. */
 void listener_close(struct listener *listener);

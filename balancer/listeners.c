@@ -103,10 +103,11 @@ static int share_passed(const int *chosen, unsigned count, struct worker *const 
     }
     for (unsigned i = 0; i < worker_count; i++) {
         int fd = fcntl(chosen[i % count], F_DUPFD_CLOEXEC, 0);
-        int code = fd < 0 ? -errno : worker_listen(workers[i], fd, is_tls, true);
+        int code = fd < 0 ? -errno : worker_listen(workers[i], fd, is_tls);
         if (code < 0) {
             return error_set_errno(error, code, "cannot use the socket that systemd passed");
         }
+        workers[i]->listeners[is_tls].is_passed = true;
     }
     return 0;
 }
@@ -121,7 +122,7 @@ static int bind_all(struct worker *const *workers, unsigned worker_count, bool i
     for (unsigned i = 0; code >= 0 && i < worker_count; i++) {
         code = listener_bind(address, error);
         if (code >= 0) {
-            code = worker_listen(workers[i], code, is_tls, false);
+            code = worker_listen(workers[i], code, is_tls);
         }
     }
     return code;

@@ -316,9 +316,9 @@ void worker_free(struct worker *worker)
     free(worker);
 }
 
-int worker_listen(struct worker *worker, int fd, bool is_tls, bool is_passed)
+int worker_listen(struct worker *worker, int fd, bool is_tls)
 {
-    return listener_open(&worker->listeners[is_tls], worker, fd, is_tls, is_passed);
+    return listener_open(&worker->listeners[is_tls], worker, fd, is_tls);
 }
 
 /* Signals are the control thread's. */

@@ -105,9 +105,8 @@ struct worker *worker_new(unsigned number, struct shared *shared,
 /* A worker whose thread was joined, or never started. NULL is fine. */
 void worker_free(struct worker *worker);
 
-/* Accept on `fd`, which is taken, once it runs; `is_passed` as for listener_open(). 0 or a negative
- * errno. */
-MUST_CHECK int worker_listen(struct worker *worker, int fd, bool is_tls, bool is_passed);
+/* Accept on `fd`, which is taken, once it runs. 0 or a negative errno. */
+MUST_CHECK int worker_listen(struct worker *worker, int fd, bool is_tls);
 MUST_CHECK int worker_start(struct worker *worker);
 void worker_join(struct worker *worker);
 

@@ -161,6 +161,61 @@ Test(balancer_systemd, a_passed_port_that_nobody_wants_is_told)
     cr_expect(log_says(words));
 }
 
+/* ---- Members that are restarted ---- */
+
+#define TURNED_AWAY                                                                          \
+    STR("HTTP/1.1 503 Service Unavailable\r\nX-Portico-Reason: stopping\r\nContent-Length: " \
+        "0\r\n\r\n")
+
+static void turn_away(unsigned member)
+{
+    backend_script(backends_at(backends, member), TURNED_AWAY, 0, 0, false);
+    backend_behave(backends_at(backends, member), BACKEND_SCRIPT);
+}
+
+Test(balancer_systemd, a_poll_that_was_turned_away_goes_to_another_member)
+{
+    struct str body = STR("poll");
+    balancer_start_with(&balancer, MEMBERS);
+    turn_away(0);
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        cr_assert_eq(http_once(balancer.port, "POST", "/control?api=3", &body, NULL), 200);
+    }
+    cr_expect_geq(balancer_metric(&balancer, "portico_balancer_retries_total", NULL), 1);
+}
+
+Test(balancer_systemd, what_may_not_be_repeated_is_told_that_it_was_turned_away)
+{
+    struct str body = STR("upload");
+    balancer_start_with(&balancer, MEMBERS);
+    turn_away(0);
+    turn_away(1);
+    cr_expect_eq(http_once(balancer.port, "POST", "/upload", &body, NULL), 503);
+    cr_expect_eq(balancer_metric(&balancer, "portico_balancer_retries_total", NULL), 0);
+}
+
+Test(balancer_systemd, a_poll_that_all_turn_away_waits_for_who_comes_back)
+{
+    struct str body = STR("poll");
+    struct http_client client;
+    struct http_answer answer;
+    balancer_start_with(&balancer, MEMBERS);
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        turn_away(i);
+        backend_include_probes(backends_at(backends, i), true);
+    }
+    http_connect(&client, balancer.port);
+    cr_expect(http_send(&client, STR("POST /control?api=3 HTTP/1.1\r\nHost: a\r\n"
+                                     "Content-Length: 4\r\n\r\n")));
+    cr_expect(http_send(&client, body));
+    sleep_for(200 * USEC_PER_MSEC);
+    backends_behave(backends, BACKEND_NORMAL);
+    cr_assert(http_read(&client, false, &answer));
+    cr_expect_eq(answer.status, 200);
+    http_answer_done(&answer);
+    http_close(&client);
+}
+
 /* ---- Signs of life ---- */
 
 /* Before the balancer starts. */
