@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # While packing, before the archive is made: what Debian's policy wants of each package.
+cmake_policy(VERSION 3.25)
 foreach(pair IN ITEMS portico:portico debug:portico-dbg)
   string(REPLACE ":" ";" pair "${pair}")
   list(GET pair 0 component)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # While installing: the debug information of PROGRAMS, each under its build id.
+cmake_policy(VERSION 3.25)
 foreach(program IN LISTS PROGRAMS)
   if(NOT EXISTS "${program}")
     continue()

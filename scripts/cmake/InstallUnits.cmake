@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # While installing: units that name what was installed, and a configuration to start from.
+cmake_policy(VERSION 3.25)
 if(IS_ABSOLUTE "${SYSCONFDIR}")
   set(PORTICO_CONFIG "${SYSCONFDIR}/portico")
 elseif(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
