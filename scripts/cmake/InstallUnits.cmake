@@ -33,3 +33,6 @@ file(INSTALL "${SOURCE}/conf/systemd/portico-balancer.socket" "${SOURCE}/conf/sy
 if(NOT EXISTS "$ENV{DESTDIR}${PORTICO_CONFIG}/portico.yaml")
   file(INSTALL "${SOURCE}/conf/portico.yaml" DESTINATION "${PORTICO_CONFIG}")
 endif()
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr" AND EXISTS "${SOURCE}/conf/logrotate/portico")
+  file(INSTALL "${SOURCE}/conf/logrotate/portico" DESTINATION /etc/logrotate.d)
+endif()

@@ -37,13 +37,16 @@ foreach(section IN ITEMS 1 5 7 8)
   file(GLOB pages CONFIGURE_DEPENDS "docs/man/*.${section}")
   install(FILES ${pages} DESTINATION "${CMAKE_INSTALL_MANDIR}/man${section}")
 endforeach()
-file(GLOB completions CONFIGURE_DEPENDS "conf/completions/bash/*" "conf/completions/*.bash")
-foreach(completion IN LISTS completions)
-  get_filename_component(command "${completion}" NAME_WLE)
-  install(FILES "${completion}" RENAME "${command}"
-    DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
-endforeach()
-file(GLOB completions CONFIGURE_DEPENDS "conf/completions/zsh/_*" "conf/completions/_*")
+# bash looks for a file with the command's name; one file is for all.
+set(folder "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
+if(EXISTS "${PROJECT_SOURCE_DIR}/conf/completions/portico.bash")
+  install(FILES conf/completions/portico.bash DESTINATION "${folder}" RENAME portico)
+  foreach(command IN ITEMS portico-frontend portico-balancer portico-flood)
+    install(CODE "file(CREATE_LINK portico
+      \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${folder}/${command}\" SYMBOLIC)")
+  endforeach()
+endif()
+file(GLOB completions CONFIGURE_DEPENDS "conf/completions/_*")
 install(FILES ${completions} DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions")
 
 # /usr/lib/debug/.build-id/ab/cdef.debug, where debuggers look.

@@ -34,9 +34,18 @@ balancer that loses no poll. What was acknowledged is on the disk, once.
 .
 The balancer also stands before any other HTTP/1.1 server.")
 set(CPACK_DEBIAN_PORTICO_PACKAGE_CONTROL_EXTRA)
-foreach(file IN ITEMS postinst prerm postrm conffiles)
+foreach(file IN ITEMS postinst prerm postrm)
   list(APPEND CPACK_DEBIAN_PORTICO_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/conf/debian/${file}")
 endforeach()
+
+# What administrators change and upgrades must not.
+set(conffiles /etc/portico/portico.yaml)
+if(EXISTS "${PROJECT_SOURCE_DIR}/conf/logrotate/portico")
+  list(APPEND conffiles /etc/logrotate.d/portico)
+endif()
+list(JOIN conffiles "\n" conffiles)
+file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/packaging/conffiles" CONTENT "${conffiles}\n" @ONLY)
+list(APPEND CPACK_DEBIAN_PORTICO_PACKAGE_CONTROL_EXTRA "${PROJECT_BINARY_DIR}/packaging/conffiles")
 
 set(CPACK_DEBIAN_DEBUG_PACKAGE_NAME portico-dbg)
 set(CPACK_DEBIAN_DEBUG_PACKAGE_SECTION debug)
