@@ -318,6 +318,13 @@ static int write_file(struct plan *plan)
 
 /* ---- telling ---- */
 
+/* What root starts by hand would leave files there that the services cannot use. */
+static bool is_for_services(const struct plan *plan)
+{
+    return plan->is_given && command_line_flag(plan->operation->line, "user") == NULL &&
+           access("/run/systemd/system", F_OK) == 0;
+}
+
 static void tell(const struct plan *plan)
 {
     FILE *out = plan->operation->out;
@@ -329,12 +336,21 @@ static void tell(const struct plan *plan)
             "  store       %s\n"
             "  sockets     %s\n\n"
             "Next:\n"
-            "  portico check -c %s\n"
-            "  portico-frontend -c %s\n"
-            "  portico-balancer -c %s\n",
+            "  portico check -c %s\n",
             plan->file, AUTHORITY_NAME, KEY_BITS, AUTHORITY_SERIAL, SERVER_NAME, KEY_BITS,
             SERVER_SERIAL, plan->range.first, plan->range.last, plan->store, plan->runtime,
-            plan->file, plan->file, plan->file);
+            plan->file);
+    if (is_for_services(plan)) {
+        fprintf(out,
+                "  systemctl enable --now portico.target portico-balancer "
+                "portico-frontend@{%u..%u}\n",
+                plan->range.first, plan->range.last);
+    } else {
+        fprintf(out,
+                "  portico-frontend -c %s\n"
+                "  portico-balancer -c %s\n",
+                plan->file, plan->file);
+    }
 }
 
 static void tell_json(const struct plan *plan)
