@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "certificates.h"
 #include "config/command_line.h"
-#include "listener.h"
+#include "listeners.h"
 #include "prober.h"
 #include "resolver.h"
 #include "worker_internal.h"
@@ -52,11 +52,15 @@ struct balancer {
     struct task changed_task, ended_task;
     struct timer drain;
     struct timer housekeeping;
+    usec_t watchdog; /* how often systemd wants a sign of life; 0: never */
     usec_t started;
+    bool was_alive;
     bool is_stopping;
 };
 
 #define HOUSEKEEPING (2 * USEC_PER_SEC)
+/* What ending may take beside requests in flight. */
+#define STOP_MARGIN (5 * USEC_PER_SEC)
 /* How long to look for members before serving without. */
 #define FIRST_PROBES (500 * USEC_PER_MSEC)
 
@@ -270,9 +274,10 @@ void balancer_stop(struct balancer *balancer)
     }
     balancer->is_stopping = true;
     log_info("stopping");
-    sd_notify(0, "STOPPING=1\nSTATUS=finishing answers");
-    loop_arm(balancer->loop, &balancer->drain,
-             usec_add(loop_now(balancer->loop), balancer->now.rules->drain));
+    usec_t drain = balancer->now.rules->drain;
+    sd_notifyf(0, "STOPPING=1\nSTATUS=finishing answers\nEXTEND_TIMEOUT_USEC=%lld",
+               (long long)usec_add(drain, STOP_MARGIN));
+    loop_arm(balancer->loop, &balancer->drain, usec_add(loop_now(balancer->loop), drain));
     for (unsigned i = 0; i < balancer->worker_count; i++) {
         worker_post_stop(balancer->workers[i]);
     }
@@ -459,15 +464,49 @@ static void trim_memory(struct balancer *balancer)
     }
 }
 
+/* A worker never waits, so one that has not come to its tasks for that long never will. */
+static bool is_alive(const struct balancer *balancer, usec_t now)
+{
+    for (unsigned i = 0; i < balancer->worker_count; i++) {
+        if (!balancer->is_ended[i] &&
+            worker_silence(balancer->workers[i], now) > balancer->watchdog / 2) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A sign of life only while all workers live: systemd ends who gives none and starts another. */
+static void feed_watchdog(struct balancer *balancer, usec_t now)
+{
+    if (balancer->watchdog == 0) {
+        return;
+    }
+    bool alive = is_alive(balancer, now);
+    if (alive) {
+        sd_notify(0, "WATCHDOG=1");
+    } else if (balancer->was_alive) {
+        log_error("a worker is stuck");
+    }
+    balancer->was_alive = alive;
+}
+
+static usec_t housekeeping_period(const struct balancer *balancer)
+{
+    usec_t third = balancer->watchdog / 3;
+    return third > 0 && third < HOUSEKEEPING ? third : HOUSEKEEPING;
+}
+
 static void keep_house(struct timer *timer, usec_t now)
 {
     struct balancer *balancer = CONTAINER_OF(timer, struct balancer, housekeeping);
     log_limits_flush();
+    feed_watchdog(balancer, now);
     trim_memory(balancer);
     sd_notifyf(0, "STATUS=%u connections, %zu of %zu members usable",
                atomic_load(&balancer->shared.connections), range_usable(balancer->now.range),
                range_count(balancer->now.range));
-    loop_arm(balancer->loop, timer, usec_add(now, HOUSEKEEPING));
+    loop_arm(balancer->loop, timer, usec_add(now, housekeeping_period(balancer)));
 }
 
 static int make_shared(struct balancer *balancer, struct error *error)
@@ -547,35 +586,6 @@ static int make_workers(struct balancer *balancer, const struct config *config, 
     return 0;
 }
 
-/* Each worker listens on the same port; the first one decides which that is, if any may be. */
-static int listen_on(struct balancer *balancer, const struct config *config, const char *port_key,
-                     struct address *address, bool is_tls, struct error *error)
-{
-    uint16_t port = (uint16_t)config_int(config, port_key);
-    int code = address_from_host(str_from(config_str(config, "Balancer.bind_address")), port,
-                                 address, error);
-    for (unsigned i = 0; code >= 0 && i < balancer->worker_count; i++) {
-        code = listener_bind(address, error);
-        if (code >= 0) {
-            code = worker_listen(balancer->workers[i], code, is_tls);
-        }
-    }
-    return code < 0 ? error_wrap(error, code, "cannot serve") : 0;
-}
-
-static int make_listeners(struct balancer *balancer, const struct config *config,
-                          struct error *error)
-{
-    int code = 0;
-    if (config_is_set(config, "Balancer.bind_port")) {
-        code = listen_on(balancer, config, "Balancer.bind_port", &balancer->plain, false, error);
-    }
-    if (code == 0 && config_is_set(config, "Balancer.tls_bind_port")) {
-        code = listen_on(balancer, config, "Balancer.tls_bind_port", &balancer->tls, true, error);
-    }
-    return code;
-}
-
 static int make_administration(struct balancer *balancer, const struct config *config,
                                struct error *error)
 {
@@ -622,7 +632,8 @@ static int make_all(struct balancer *balancer, struct config *config, struct err
         code = make_workers(balancer, config, error);
     }
     if (code == 0) {
-        code = make_listeners(balancer, config, error);
+        code = listeners_open(config, balancer->workers, balancer->worker_count, &balancer->plain,
+                              &balancer->tls, error);
     }
     if (code == 0) {
         code = make_administration(balancer, config, error);
@@ -757,6 +768,11 @@ int balancer_run(struct balancer *balancer, struct error *error)
         return code;
     }
     say_where(balancer);
+    uint64_t watchdog = 0;
+    if (sd_watchdog_enabled(0, &watchdog) > 0) {
+        balancer->watchdog = (usec_t)watchdog;
+    }
+    balancer->was_alive = true;
     loop_arm(balancer->loop, &balancer->housekeeping, loop_now(balancer->loop));
     code = loop_run(balancer->loop);
     return code < 0 ? error_set_errno(error, code, "the control loop failed") : 0;

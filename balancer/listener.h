@@ -17,7 +17,7 @@ MUST_CHECK int listener_bind(struct address *address, struct error *error);
 /* Accept on `fd` (taken) from now on. 0 or a negative errno. */
 MUST_CHECK int listener_open(struct listener *listener, struct worker *worker, int fd, bool is_tls);
 
-/* Accept what waits, then no more. Fine when it is closed. */
+/* Accept what waits, unless the socket goes on without us; then no more. Fine when it is closed. */
 void listener_close(struct listener *listener);
 
 #endif

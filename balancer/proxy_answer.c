@@ -202,6 +202,22 @@ static bool begin_answer(struct proxy *proxy, size_t head_len)
     return true;
 }
 
+/* An instance of ours that is being stopped has done nothing with the request, and says so. */
+static bool was_turned_away(const struct proxy *proxy)
+{
+    const struct exchange *exchange = proxy->exchange;
+    const struct http1_head *head = &exchange->response.head;
+    if (exchange->response.status != 503 || !exchange->may_repeat) {
+        return false;
+    }
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (str_equal_nocase(head->fields[i].name, STR("X-Portico-Reason"))) {
+            return str_equal(head->fields[i].value, STR("stopping"));
+        }
+    }
+    return false;
+}
+
 /* Heads, until the final one was passed on. False: it is not there yet, or the proxy went
  * elsewhere. */
 static bool take_heads(struct proxy *proxy)
@@ -218,6 +234,9 @@ static bool take_heads(struct proxy *proxy)
             return false;
         }
         if (len == 0) {
+            return false;
+        }
+        if (was_turned_away(proxy) && proxy_was_turned_away(proxy)) {
             return false;
         }
         bool is_interim = exchange->response.status < 200;

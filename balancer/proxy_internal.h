@@ -94,6 +94,10 @@ size_t proxy_piece_bytes(const struct exchange *exchange);
 /* The member in hand failed before it answered: another one, or the client is told `reason`. */
 void proxy_member_failed(struct proxy *proxy, enum outcome outcome, enum reason reason);
 
+/* The member is about to leave and did not take the request: have another one do it. False: none
+ * can be given it any more. */
+bool proxy_was_turned_away(struct proxy *proxy);
+
 /* Give the member's connection back. */
 void proxy_leave_member(struct proxy *proxy, enum outcome outcome, bool is_reusable);
 

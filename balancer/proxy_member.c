@@ -147,6 +147,17 @@ void proxy_member_failed(struct proxy *proxy, enum outcome outcome, enum reason 
     }
 }
 
+/* Nobody has it now: it may wait for who comes next, as if no member had been met. */
+bool proxy_was_turned_away(struct proxy *proxy)
+{
+    if (!may_try_again(proxy)) {
+        return false;
+    }
+    proxy->exchange->was_delivered = false;
+    proxy_member_failed(proxy, OUTCOME_REFUSED, REASON_NO_MEMBER);
+    return true;
+}
+
 /* ---- Choosing ---- */
 
 static void use_member(struct proxy *proxy, struct member *member)

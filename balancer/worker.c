@@ -194,16 +194,26 @@ void worker_post_abort(struct worker *worker)
     loop_post(worker->loop, &worker->abort_task);
 }
 
-/* ---- Memory ---- */
+/* ---- Memory, and a sign of life ---- */
 
 static void run_trim(struct task *task)
 {
-    exchange_pool_trim(&CONTAINER_OF(task, struct worker, trim_task)->exchanges);
+    struct worker *worker = CONTAINER_OF(task, struct worker, trim_task);
+    exchange_pool_trim(&worker->exchanges);
+    atomic_store(&worker->has_to_answer, false);
 }
 
 void worker_post_trim(struct worker *worker)
 {
+    if (!atomic_exchange(&worker->has_to_answer, true)) {
+        worker->asked = clock_monotonic(&clock_system);
+    }
     loop_post(worker->loop, &worker->trim_task);
+}
+
+usec_t worker_silence(const struct worker *worker, usec_t now)
+{
+    return atomic_load(&worker->has_to_answer) ? now - worker->asked : 0;
 }
 
 /* ---- Life ---- */

@@ -30,6 +30,7 @@ struct listener {
     struct worker *worker;
     unsigned burst; /* how many to accept in one go */
     bool is_tls;
+    bool is_passed; /* systemd has the socket, too, for who comes after us */
     bool is_open;
 };
 
@@ -92,6 +93,8 @@ struct worker {
     usec_t wall_read;
 
     struct task update_task, stop_task, wake_task, abort_task, trim_task;
+    usec_t asked;              /* when it was asked to trim and had nothing open; control thread */
+    atomic_bool has_to_answer; /* it did not come to that yet */
     _Atomic(struct worker_update *) update;
 };
 
@@ -118,8 +121,10 @@ void worker_post_abort(struct worker *worker);
 /* Members may have room, or be back: those who wait try again. */
 void worker_post_wake(struct worker *worker);
 
-/* Have it free what it kept for requests that did not come. */
+/* Have it free what it kept for requests that did not come, and show by that that it gets on. */
 void worker_post_trim(struct worker *worker);
+/* For how long it has not come to what worker_post_trim() asked; 0: nothing is open. */
+usec_t worker_silence(const struct worker *worker, usec_t now);
 
 void worker_update_free(struct worker_update *update);
 

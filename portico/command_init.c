@@ -10,12 +10,14 @@
 #include "commands.h"
 #include "json_write.h"
 #include "operation.h"
+#include "owner.h"
 #include "private_file.h"
 #include "wire/authority.h"
 #include "wire/rsa.h"
 
 #define DEFAULT_DIRECTORY "/etc/portico"
 #define FILE_NAME "portico.local.yaml"
+#define SERVICE_USER "portico" /* whom packages make */
 
 enum {
     KEY_BITS = 2048,
@@ -48,6 +50,8 @@ struct plan {
     char store[PATH_MAX];
     char runtime[PATH_MAX];
     struct port_range range;
+    struct owner owner;
+    bool is_given; /* to `owner`; else it stays ours */
     struct identity authority, server;
     struct buffer text;
 };
@@ -153,6 +157,28 @@ static void plan_ports(struct plan *plan)
         unsigned last = plan->range.first + PORTS - 1U;
         plan->range.last = (uint16_t)(last > UINT16_MAX ? UINT16_MAX : last);
     }
+}
+
+static int plan_owner(struct plan *plan)
+{
+    const struct operation *operation = plan->operation;
+    const char *name = command_line_flag(operation->line, "user");
+    bool is_asked = name != NULL;
+    if (!is_asked && (geteuid() != 0 || command_line_flag(operation->line, "directory") != NULL)) {
+        return 0;
+    }
+    name = is_asked ? name : SERVICE_USER;
+    int r = owner_find(name, &plan->owner);
+    plan->is_given = r == 0;
+    return r < 0 && is_asked ? operation_fail(operation, "there is no user %s", name) : 0;
+}
+
+static int give(const struct plan *plan, const char *path)
+{
+    int r = plan->is_given ? owner_give(path, &plan->owner) : 0;
+    return r < 0 ? operation_fail(plan->operation, "cannot give %s to the user who serves: %s",
+                                  path, strerror(-r))
+                 : 0;
 }
 
 /* ---- keys ---- */
@@ -278,7 +304,8 @@ static int write_file(struct plan *plan)
 {
     int r = private_file_write(plan->file, buffer_view(&plan->text), plan->temporary);
     if (r == 0) {
-        r = check_temporary(plan);
+        r = plan->is_given ? owner_give(plan->temporary, &plan->owner) : 0;
+        r = r < 0 ? r : check_temporary(plan);
         r = r < 0 ? private_file_drop(plan->temporary, r)
                   : private_file_publish(plan->temporary, plan->file);
     }
@@ -291,6 +318,13 @@ static int write_file(struct plan *plan)
 
 /* ---- telling ---- */
 
+/* What root starts by hand would leave files there that the services cannot use. */
+static bool is_for_services(const struct plan *plan)
+{
+    return plan->is_given && command_line_flag(plan->operation->line, "user") == NULL &&
+           access("/run/systemd/system", F_OK) == 0;
+}
+
 static void tell(const struct plan *plan)
 {
     FILE *out = plan->operation->out;
@@ -302,12 +336,21 @@ static void tell(const struct plan *plan)
             "  store       %s\n"
             "  sockets     %s\n\n"
             "Next:\n"
-            "  portico check -c %s\n"
-            "  portico-frontend -c %s\n"
-            "  portico-balancer -c %s\n",
+            "  portico check -c %s\n",
             plan->file, AUTHORITY_NAME, KEY_BITS, AUTHORITY_SERIAL, SERVER_NAME, KEY_BITS,
             SERVER_SERIAL, plan->range.first, plan->range.last, plan->store, plan->runtime,
-            plan->file, plan->file, plan->file);
+            plan->file);
+    if (is_for_services(plan)) {
+        fprintf(out,
+                "  systemctl enable --now portico.target portico-balancer "
+                "portico-frontend@{%u..%u}\n",
+                plan->range.first, plan->range.last);
+    } else {
+        fprintf(out,
+                "  portico-frontend -c %s\n"
+                "  portico-balancer -c %s\n",
+                plan->file, plan->file);
+    }
 }
 
 static void tell_json(const struct plan *plan)
@@ -335,12 +378,15 @@ static int carry_out(struct plan *plan)
         return status;
     }
     plan_ports(plan);
-    status = make_identities(plan);
+    status = plan_owner(plan);
+    status = status != 0 ? status : make_identities(plan);
     status = status != 0 ? status : write_text(plan);
     status = status != 0 ? status
                          : make_directories(plan->operation, plan->store, PRIVATE_DIRECTORY_MODE);
     status = status != 0 ? status
                          : make_directories(plan->operation, plan->runtime, PRIVATE_DIRECTORY_MODE);
+    status = status != 0 ? status : give(plan, plan->store);
+    status = status != 0 ? status : give(plan, plan->runtime);
     return status != 0 ? status : write_file(plan);
 }
 

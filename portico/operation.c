@@ -6,6 +6,7 @@
 #include <stdarg.h>
 
 #include "base/arena.h"
+#include "owner.h"
 #include "store/store_sqlite.h"
 #include "table.h"
 
@@ -82,7 +83,13 @@ int operation_open_store(const struct operation *operation, struct store **store
         .must_exist = true,
         .busy_timeout = config_usec(operation->config, "Datastore.busy_timeout"),
     };
-    int r = store_sqlite_open_with(&settings, store, &error);
+    /* What root made in the store, its owner could not use. */
+    int r = owner_become(location);
+    if (r < 0) {
+        return operation_fail(operation, "cannot become the owner of %s: %s", location,
+                              strerror(-r));
+    }
+    r = store_sqlite_open_with(&settings, store, &error);
     if (r == -ENOENT || r == -ENOTDIR) {
         operation_fail(operation, "there is no store in %s", location);
         fputs("    hint: the first portico-frontend that starts makes it; if one runs, name its "

@@ -10,6 +10,7 @@
 static const struct flag flags[] = {
     {"json", 0, NULL, "one JSON array instead of a table"},
     {"directory", 0, "DIR", "init: put everything below DIR"},
+    {"user", 0, "NAME", "init: who serves and is to own all of it"},
     {"instances", 'n', "N", "run: how many frontends"},
     {"flow", 0, "F", "send, responses: the flow's id"},
     {"request", 0, "N", "send: the request's number in its flow"},

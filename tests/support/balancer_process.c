@@ -89,6 +89,27 @@ void balancer_configure(struct balancer_process *balancer, const char *yaml)
     free(write_file(balancer->directory, "portico.yaml", str_from(yaml)));
 }
 
+/* In the child: descriptors from 3 on, sd_listen_fds(3). They are moved out of each other's way
+ * first. */
+static void pass_sockets(const struct balancer_process *balancer)
+{
+    enum { FIRST = 3, ASIDE = 100 };
+    char text[32];
+    int aside[BALANCER_PASSED];
+    for (unsigned i = 0; i < balancer->passed_count; i++) {
+        aside[i] = fcntl(balancer->passed[i], F_DUPFD_CLOEXEC, ASIDE);
+    }
+    for (unsigned i = 0; i < balancer->passed_count; i++) {
+        if (dup2(aside[i], FIRST + (int)i) < 0) {
+            _exit(99);
+        }
+    }
+    snprintf(text, sizeof text, "%ld", (long)getpid());
+    setenv("LISTEN_PID", text, 1);
+    snprintf(text, sizeof text, "%u", balancer->passed_count);
+    setenv("LISTEN_FDS", text, 1);
+}
+
 /* In the child. */
 static void become(const struct balancer_process *balancer, const char *const *arguments,
                    int output, pid_t parent)
@@ -100,6 +121,9 @@ static void become(const struct balancer_process *balancer, const char *const *a
     if (errors < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0 ||
         getppid() != parent) {
         _exit(99);
+    }
+    if (balancer->passed_count > 0) {
+        pass_sockets(balancer);
     }
     execv(arguments[0], (char *const *)(uintptr_t)arguments);
     _exit(99);

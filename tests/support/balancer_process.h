@@ -14,12 +14,14 @@
 struct backends;
 struct certificate;
 
-enum { BALANCER_PARAMETERS = 40, BALANCER_PARAMETER_SIZE = 256 };
+enum { BALANCER_PARAMETERS = 40, BALANCER_PARAMETER_SIZE = 256, BALANCER_PASSED = 8 };
 
 struct balancer_process {
     char *directory;
     char parameters[BALANCER_PARAMETERS][BALANCER_PARAMETER_SIZE]; /* "Key=value" */
     unsigned parameter_count;
+    int passed[BALANCER_PASSED]; /* sockets that it is started with, as by systemd; borrowed */
+    unsigned passed_count;
     pid_t pid; /* 0: it does not run */
     int pid_fd;
     int output;

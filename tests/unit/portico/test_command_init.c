@@ -2,7 +2,10 @@
 /* portico init: what it writes can be used, and it destroys nothing. */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -167,4 +170,43 @@ Test(command_init, agents_accept_the_server)
     rsa_key_free(authority);
     rsa_key_free(server);
     config_unref(config);
+}
+
+static uid_t owner_of(const char *name)
+{
+    char path[512];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/%s", site.directory, name);
+    cr_assert_eq(stat(path, &status), 0, "%s", path);
+    return status.st_uid;
+}
+
+Test(command_init, all_of_it_belongs_to_who_serves)
+{
+    const struct passwd *nobody = getpwnam("nobody");
+    if (geteuid() != 0 || nobody == NULL) {
+        cr_skip_test("only root gives files away");
+    }
+    uid_t uid = nobody->pw_uid;
+    RUN run = PORTICO("init", "--directory", site.directory, "--user", "nobody");
+    cr_assert_eq(run.status, 0, "%s", run.err);
+    cr_expect_eq(owner_of("portico.local.yaml"), uid);
+    cr_expect_eq(mode_of(file), 0600);
+    cr_expect_eq(owner_of("store"), uid);
+    cr_expect_eq(owner_of("run"), uid);
+}
+
+Test(command_init, below_a_directory_it_stays_ours)
+{
+    RUN run = PORTICO("init", "--directory", site.directory);
+    cr_expect_eq(run.status, 0, "%s", run.err);
+    cr_expect_eq(owner_of("portico.local.yaml"), geteuid());
+}
+
+Test(command_init, an_unknown_user_is_refused_before_anything_is_made)
+{
+    RUN run = PORTICO("init", "--directory", site.directory, "--user", "no-such-user");
+    cr_expect_eq(run.status, 1);
+    cr_expect_not_null(strstr(run.err, "there is no user no-such-user"));
+    cr_expect_eq(count_entries(), 0);
 }
