@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* portico check: whether what our programs listen on is free, or ours already. One thread.
- *
- * Asks by binding, without listening, for a moment: that knows about wildcards, families and
- * privileges what no table tells. An instance that starts in this very moment takes its next
- * port. */
+/* portico check: whether what our programs listen on is free, or ours already. One thread. */
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "check_report.h"
 #include "config/config.h"
-#include "net/address.h"
 #include "net/port_holder.h"
+#include "port_try.h"
 
 struct listener {
     const char *what;    /* "ports of the instances" */
@@ -21,28 +15,6 @@ struct listener {
     const char *address;
     struct port_range range;
 };
-
-/* 0: free, or the errno of bind(). */
-static int try_port(const char *host, uint16_t port)
-{
-    struct address address;
-    const int on = 1;
-    const int off = 0;
-    if (address_from_host(str_from(host), port, &address, NULL) < 0) {
-        return EINVAL;
-    }
-    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return errno;
-    }
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (address.any.sa_family == AF_INET6) {
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    }
-    int r = bind(fd, &address.any, address.len) < 0 ? errno : 0;
-    close(fd);
-    return r;
-}
 
 struct census {
     unsigned vacant, ours, taken;
@@ -71,7 +43,7 @@ static void count_port(struct check_report *report, const struct listener *liste
                        struct census *census)
 {
     struct port_holder holder = {.pid = 0};
-    int r = try_port(listener->address, port);
+    int r = port_try(listener->address, port);
     if (r == 0) {
         census->vacant++;
         return;

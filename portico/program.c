@@ -10,6 +10,7 @@
 static const struct flag flags[] = {
     {"json", 0, NULL, "one JSON array instead of a table"},
     {"directory", 0, "DIR", "init: put everything below DIR"},
+    {"instances", 'n', "N", "run: how many frontends"},
     {"flow", 0, "F", "send, responses: the flow's id"},
     {"request", 0, "N", "send: the request's number in its flow"},
     {"args-hex", 0, "HEX", "send: arguments, serialised, in hexadecimal"},
@@ -105,7 +106,9 @@ static void print_command_help(FILE *out, const struct help *help)
     for (const struct flag *flag = flags; flag->name != NULL; flag++) {
         if (command_takes_flag(help->command, flag->name)) {
             char text[64];
-            snprintf(text, sizeof text, "--%s%s%s", flag->name, flag->argument == NULL ? "" : " ",
+            snprintf(text, sizeof text, "%s%.1s%s--%s%s%s", flag->letter == 0 ? "" : "-",
+                     &flag->letter, flag->letter == 0 ? "" : ", ", flag->name,
+                     flag->argument == NULL ? "" : " ",
                      flag->argument == NULL ? "" : flag->argument);
             fprintf(out, "  %-22s  %s\n", text, meaning_alone(flag->meaning));
         }

@@ -20,7 +20,8 @@ struct command_line {
     const struct program_usage *usage;
     const char **files, **parameters, **words; /* each has room for all of argv */
     size_t file_count, parameter_count, word_count;
-    char *context_text; /* owned copies of --context, cut at commas */
+    const char *context_argument;
+    char *context_text; /* an owned copy of it, cut at commas */
     const char *contexts[CONTEXTS_MAX];
     size_t context_count;
     const char *values[OWN_FLAGS_MAX]; /* of the program's flags */
@@ -105,6 +106,7 @@ static int add_contexts(struct scan *scan, const char *argument)
                 scan->line->usage->name);
         return usage_error(scan);
     }
+    scan->line->context_argument = argument;
     scan->line->context_text = strdup(argument);
     if (scan->line->context_text == NULL) {
         return -ENOMEM;
@@ -559,6 +561,40 @@ const char *command_line_flag(const struct command_line *line, const char *name)
 bool command_line_is_verbose(const struct command_line *line)
 {
     return line->is_verbose;
+}
+
+struct passing {
+    const char **arguments;
+    size_t room, count;
+};
+
+static void pass(struct passing *passing, const char *argument)
+{
+    if (passing->count < passing->room) {
+        passing->arguments[passing->count] = argument;
+    }
+    passing->count++;
+}
+
+static void pass_all(struct passing *passing, const char *flag, const char *const *values,
+                     size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        pass(passing, flag);
+        pass(passing, values[i]);
+    }
+}
+
+size_t command_line_pass_on(const struct command_line *line, const char **arguments, size_t room)
+{
+    struct passing passing = {arguments, room, 0};
+    pass_all(&passing, "--config", line->files, line->file_count);
+    pass_all(&passing, "--parameter", line->parameters, line->parameter_count);
+    pass_all(&passing, "--context", &line->context_argument, line->context_argument != NULL);
+    if (line->is_verbose) {
+        pass(&passing, "--verbose");
+    }
+    return passing.count;
 }
 
 const char *command_line_word(const struct command_line *line, size_t index)

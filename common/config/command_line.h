@@ -62,6 +62,10 @@ MUST_CHECK int command_line_begin(const struct command_line *line, FILE *out, FI
 MUST_CHECK int command_line_load(const struct command_line *line, struct problems *problems,
                                  struct config **config);
 
+/* The common flags that a configuration comes from, and -v, as another of our programs takes them.
+ * At most `room` are written; how many there are is returned. The strings live as long as argv. */
+size_t command_line_pass_on(const struct command_line *line, const char **arguments, size_t room);
+
 /* What the common flags ask for: --help; or nothing, so that the program does its own work. For
  * programs that have words of their own to say before command_line_begin(). */
 bool command_line_wants_help(const struct command_line *line);
