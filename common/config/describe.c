@@ -55,6 +55,11 @@ int describe_choices(const struct option *option, const char *separator, char *o
     return used;
 }
 
+bool option_is_in(const struct option *option, const struct section *section)
+{
+    return str_equal(key_section(str_from(option->key)), str_from(section->name));
+}
+
 const char *describe_unit(const struct option *option)
 {
     return option->type == OPTION_SIZE ? "bytes" : option->type == OPTION_DURATION ? "seconds" : "";

@@ -17,7 +17,7 @@ void describe_values(FILE *out, const struct config *config);
 /* A JSON schema (draft 2020-12) for editors and checks. */
 void describe_schema(FILE *out);
 
-/* The section of a manual page. */
+/* docs/man/portico.yaml.5 */
 void describe_mdoc(FILE *out);
 
 /* docs/configuration.md */
@@ -28,6 +28,9 @@ void describe_markdown(FILE *out);
 int describe_range(const struct option *option, char *out, size_t size);
 int describe_programs(const struct option *option, char *out, size_t size);
 int describe_choices(const struct option *option, const char *separator, char *out, size_t size);
+
+/* Whether it is one of that section's. */
+bool option_is_in(const struct option *option, const struct section *section);
 
 /* The name of the unit in which a plain number counts, empty when there is none. */
 const char *describe_unit(const struct option *option);

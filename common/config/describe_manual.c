@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The option table for readers: Markdown, and mdoc for the manual page. Any thread. */
+/* The option table for readers: docs/configuration.md. Any thread. */
 #include <string.h>
 
 #include "config/describe.h"
@@ -83,11 +83,6 @@ static const char introduction[] =
     "installed GRR: they may stand in foreign sections, whose values are never evaluated, but not "
     "in these.\n";
 
-static bool is_in(const struct option *option, const struct section *section)
-{
-    return str_equal(key_section(str_from(option->key)), str_from(section->name));
-}
-
 /* A bar would end the cell. */
 static void put_cell(FILE *out, const char *text)
 {
@@ -134,61 +129,9 @@ void describe_markdown(FILE *out)
                 "|\n|---|---|---|---|---|---|\n",
                 section->name, section->meaning);
         for (size_t j = 0; j < option_count(); j++) {
-            if (is_in(option_at(j), section)) {
+            if (option_is_in(option_at(j), section)) {
                 markdown_option(out, option_at(j));
             }
         }
-    }
-}
-
-/* Escapes what roff would take for its own: backslashes, and dots or quotes that begin a line. */
-static void put_roff(FILE *out, const char *text)
-{
-    if (text[0] == '.' || text[0] == '\'') {
-        fputs("\\&", out);
-    }
-    for (const char *c = text; *c != '\0'; c++) {
-        fputs(*c == '\\' ? "\\e" : (const char[]){*c, '\0'}, out);
-    }
-    fputc('\n', out);
-}
-
-static void mdoc_option(FILE *out, const struct option *option)
-{
-    char text[256];
-    fprintf(out, ".It Cm %s\n", option->key);
-    put_roff(out, option->meaning);
-    fprintf(out, "Type %s", option_type_name(option->type));
-    if (describe_choices(option, ", ", text, sizeof text) > 0) {
-        fprintf(out, " (%s)", text);
-    }
-    if (describe_range(option, text, sizeof text) > 0) {
-        fprintf(out, ", %s", text);
-    }
-    fputs(option->initial == NULL ? "; not set by default.\n" : "; default\n", out);
-    if (option->initial != NULL) {
-        fprintf(out, ".Ql \"%s\" .\n", option->initial);
-    }
-    fputs((option->flags & OPTION_NO_EFFECT) != 0    ? "Accepted, without effect.\n"
-          : (option->flags & OPTION_RELOAD) != 0     ? "A reload applies it.\n"
-          : option_reloads(option, PROGRAM_BALANCER) ? "A reload of the balancer applies it.\n"
-                                                     : "",
-          out);
-}
-
-void describe_mdoc(FILE *out)
-{
-    fputs(".Sh CONFIGURATION\n", out);
-    for (size_t i = 0; i < section_count(); i++) {
-        const struct section *section = section_at(i);
-        fprintf(out, ".Ss %s\n", section->name);
-        put_roff(out, section->meaning);
-        fputs(".Bl -tag -width Ds\n", out);
-        for (size_t j = 0; j < option_count(); j++) {
-            if (is_in(option_at(j), section)) {
-                mdoc_option(out, option_at(j));
-            }
-        }
-        fputs(".El\n", out);
     }
 }

@@ -75,11 +75,6 @@ static void put_option(FILE *out, const struct option *option, const char *name,
     fprintf(out, "}%s\n", is_last ? "" : ",");
 }
 
-static bool is_in(const struct option *option, const struct section *section)
-{
-    return str_equal(key_section(str_from(option->key)), str_from(section->name));
-}
-
 /* The nested form: Frontend: {bind_port: 8080}. Options of a section stand together in the table.
  */
 static void put_section(FILE *out, const struct section *section)
@@ -93,8 +88,8 @@ static void put_section(FILE *out, const struct section *section)
     fputs(",\n      \"properties\": {\n", out);
     for (size_t i = 0; i < option_count(); i++) {
         const struct option *option = option_at(i);
-        if (is_in(option, section)) {
-            bool is_last = i + 1 == option_count() || !is_in(option_at(i + 1), section);
+        if (option_is_in(option, section)) {
+            bool is_last = i + 1 == option_count() || !option_is_in(option_at(i + 1), section);
             put_option(out, option, strchr(option->key, '.') + 1, is_last, 8);
         }
     }

@@ -60,6 +60,7 @@ struct backend {
 
 struct backends {
     struct recorder *recorder;
+    in_addr_t address; /* on which they listen; host byte order */
     atomic_uint_least64_t connections;
     unsigned count;
     struct backend members[];
@@ -459,7 +460,7 @@ static bool listen_on(struct backend *backend)
 {
     const int on = 1;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(backend->port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr.s_addr = htonl(backend->all->address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -518,12 +519,13 @@ static bool take_range(struct backends *backends, unsigned first)
     return true;
 }
 
-struct backends *backends_new(unsigned count, bool is_absent)
+static struct backends *allocate(unsigned count, in_addr_t address)
 {
     struct backends *backends = calloc(1, sizeof *backends + count * sizeof backends->members[0]);
     CHECK(backends != NULL);
     backends->recorder = recorder_new();
     backends->count = count;
+    backends->address = address;
     for (unsigned i = 0; i < count; i++) {
         struct backend *backend = &backends->members[i];
         backend->all = backends;
@@ -532,6 +534,12 @@ struct backends *backends_new(unsigned count, bool is_absent)
         CHECK(pthread_mutex_init(&backend->lock, NULL) == 0);
         CHECK(pthread_cond_init(&backend->empty, NULL) == 0);
     }
+    return backends;
+}
+
+struct backends *backends_new(unsigned count, bool is_absent)
+{
+    struct backends *backends = allocate(count, INADDR_LOOPBACK);
     uint64_t random = (uint64_t)clock_monotonic(&clock_system) * 64 + (uint64_t)getpid();
     unsigned attempts = 0;
     while (!take_range(backends, FIRST_PORT + (unsigned)(next_random(&random) % PORT_STARTS))) {
@@ -543,6 +551,16 @@ struct backends *backends_new(unsigned count, bool is_absent)
         if (!is_absent) {
             backend_live(&backends->members[i]);
         }
+    }
+    return backends;
+}
+
+struct backends *backends_new_everywhere(unsigned count, uint16_t first)
+{
+    struct backends *backends = allocate(count, INADDR_ANY);
+    for (unsigned i = 0; i < count; i++) {
+        backends->members[i].port = (uint16_t)(first + i);
+        backend_live(&backends->members[i]);
     }
     return backends;
 }

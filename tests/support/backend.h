@@ -40,6 +40,9 @@ struct backends;
 
 /* Members on `count` consecutive free ports, all of them listening, or none with `is_absent`. */
 struct backends *backends_new(unsigned count, bool is_absent);
+/* On all addresses, and on these very ports: for a network namespace of one's own, where nobody
+ * else has any. They stay in the namespace that the calling thread is in. */
+struct backends *backends_new_everywhere(unsigned count, uint16_t first);
 void backends_free(struct backends *backends);
 struct backend *backends_at(struct backends *backends, unsigned index);
 struct recorder *backends_recorder(struct backends *backends);
