@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control thread: makes everything, looks after members, answers administrators, reloads,
- * stops. */
-#include "balancer.h"
+/* The control thread: makes everything, runs it, stops it. */
+#include "balancer_internal.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -18,214 +17,16 @@
 #include "admin_socket.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "certificates.h"
-#include "config/command_line.h"
 #include "listeners.h"
-#include "prober.h"
 #include "resolver.h"
-#include "worker_internal.h"
 
-enum { WORKERS_MAX = 1024, PROBLEMS_MAX = 100 };
-
-LIST_DECLARE(question_list, struct question, link);
-
-struct balancer {
-    struct loop *loop;
-    const struct command_line *line; /* borrowed */
-    struct shared shared;
-    struct worker_update now; /* rules, members and certificates in force: references */
-    struct tls_tickets *tickets;
-    struct counter_shard *counters; /* the control thread's */
-
-    struct worker **workers;
-    bool *is_ended; /* by worker */
-    unsigned worker_count, ended_count;
-    struct address plain, tls; /* where we listen; len 0: not */
-
-    struct resolver *resolver;
-    struct prober *prober;
-    struct admin_socket *admin_socket;
-    struct admin_http *admin_http;
-    struct question_list questions;
-
-    struct watch signals;
-    struct task changed_task, ended_task;
-    struct timer drain;
-    struct timer housekeeping;
-    usec_t watchdog; /* how often systemd wants a sign of life; 0: never */
-    usec_t started;
-    bool was_alive;
-    bool is_stopping;
-};
+enum { WORKERS_MAX = 1024 };
 
 #define HOUSEKEEPING (2 * USEC_PER_SEC)
 /* What ending may take beside requests in flight. */
 #define STOP_MARGIN (5 * USEC_PER_SEC)
 /* How long to look for members before serving without. */
 #define FIRST_PROBES (500 * USEC_PER_MSEC)
-
-/* ---- What is in force ---- */
-
-/* A copy for one worker, with references of its own. NULL: no memory. */
-static struct worker_update *copy_update(const struct worker_update *update)
-{
-    struct worker_update *copy = malloc(sizeof *copy);
-    if (copy != NULL) {
-        copy->rules = rules_ref(update->rules);
-        copy->range = range_ref(update->range);
-        copy->tls = update->tls == NULL ? NULL : tls_context_ref(update->tls);
-    }
-    return copy;
-}
-
-/* A worker that misses one for want of memory gets all of it with the next. */
-static void post_updates(struct balancer *balancer)
-{
-    for (unsigned i = 0; i < balancer->worker_count; i++) {
-        struct worker_update *update = copy_update(&balancer->now);
-        if (update != NULL && !balancer->is_ended[i]) {
-            worker_post_update(balancer->workers[i], update);
-        } else {
-            worker_update_free(update);
-        }
-    }
-}
-
-static void wake_workers(struct balancer *balancer)
-{
-    for (unsigned i = 0; i < balancer->worker_count; i++) {
-        if (!balancer->is_ended[i]) {
-            worker_post_wake(balancer->workers[i]);
-        }
-    }
-}
-
-/* ---- Members ---- */
-
-static enum balance_algorithm algorithm_of(const struct config *config)
-{
-    return (enum balance_algorithm)config_enum(config, "Balancer.algorithm");
-}
-
-static struct range *new_range(struct balancer *balancer, const struct range_place *places,
-                               size_t count)
-{
-    return range_new(places, count, balancer->now.range, algorithm_of(balancer->now.rules->config),
-                     &balancer->shared.ticket, balancer->shared.counters, balancer->loop,
-                     &balancer->changed_task);
-}
-
-static void places_changed(void *context, const struct places *places)
-{
-    struct balancer *balancer = context;
-    struct range *range = new_range(balancer, places->items, places->count);
-    if (range == NULL || prober_set_range(balancer->prober, range) < 0) {
-        log_error("no memory for the members; they stay as they were");
-        range_unref(range);
-        return;
-    }
-    range_unref(balancer->now.range);
-    balancer->now.range = range;
-    post_updates(balancer);
-}
-
-static void member_changed(void *context, struct member *member)
-{
-    (void)member;
-    wake_workers(context);
-}
-
-static void run_changed(struct task *task)
-{
-    prober_changed(CONTAINER_OF(task, struct balancer, changed_task)->prober);
-}
-
-size_t balancer_wish(struct balancer *balancer, struct str host, uint16_t port, enum wish wish)
-{
-    size_t found = 0;
-    for (size_t i = 0; i < range_count(balancer->now.range); i++) {
-        struct member *member = range_at(balancer->now.range, i);
-        struct str name = str_from(member->name);
-        size_t colon = name.len;
-        while (colon > 0 && name.data[colon] != ':') {
-            colon--;
-        }
-        struct str named = str_first(name, colon);
-        if (named.len > 2 && named.data[0] == '[') {
-            named = str_make(named.data + 1, named.len - 2);
-        }
-        if (address_port(&member->address) == port &&
-            (host.len == 0 || str_equal_nocase(host, named))) {
-            member_set_wish(member, wish);
-            log_info("administration", LOG_TEXT("member", member->name),
-                     LOG_TEXT("is", health_word(member_health(member))));
-            found++;
-        }
-    }
-    if (found > 0) {
-        prober_changed(balancer->prober);
-        post_updates(balancer); /* closes what disabled members keep idle */
-    }
-    return found;
-}
-
-/* ---- Questions ---- */
-
-static void ask_next(struct question *question);
-
-static void visited(struct task *task)
-{
-    struct question *question = CONTAINER_OF(task, struct question, task);
-    question->next++;
-    ask_next(question);
-}
-
-static void visit(struct task *task)
-{
-    struct question *question = CONTAINER_OF(task, struct question, task);
-    struct balancer *balancer = question->balancer;
-    question->visit(balancer->workers[question->next], question);
-    task_init(&question->task, visited);
-    loop_post(balancer->loop, &question->task);
-}
-
-static void ask_next(struct question *question)
-{
-    struct balancer *balancer = question->balancer;
-    while (question->next < balancer->worker_count && balancer->is_ended[question->next]) {
-        question->next++;
-    }
-    if (question->next == balancer->worker_count) {
-        question_list_remove(&balancer->questions, question);
-        question->done(question);
-        return;
-    }
-    task_init(&question->task, visit);
-    loop_post(balancer->workers[question->next]->loop, &question->task);
-}
-
-void balancer_ask(struct balancer *balancer, struct question *question)
-{
-    question->balancer = balancer;
-    question->next = 0;
-    question->link = (struct list_link){NULL, NULL, NULL};
-    question_list_push_back(&balancer->questions, question);
-    ask_next(question);
-}
-
-/* A question that lies with a worker that has ended was never heard: what the worker posted itself
- * came before the news of its end. */
-static void free_questions_of(struct balancer *balancer, unsigned worker)
-{
-    struct question *question = question_list_first(&balancer->questions);
-    while (question != NULL) {
-        struct question *next = question_list_next(&balancer->questions, question);
-        if (question->next == worker) {
-            ask_next(question);
-        }
-        question = next;
-    }
-}
 
 /* ---- The end ---- */
 
@@ -234,7 +35,7 @@ static void notice_ended(struct balancer *balancer, unsigned i)
     worker_join(balancer->workers[i]);
     balancer->is_ended[i] = true;
     balancer->ended_count++;
-    free_questions_of(balancer, i);
+    balancer_free_questions(balancer, i);
 }
 
 static void run_ended(struct task *task)
@@ -281,127 +82,6 @@ void balancer_stop(struct balancer *balancer)
     for (unsigned i = 0; i < balancer->worker_count; i++) {
         worker_post_stop(balancer->workers[i]);
     }
-}
-
-/* ---- Reload ---- */
-
-/* What a reload makes before anything changes. */
-struct prepared {
-    struct config *config;
-    struct rules *rules;
-    struct tls_context *tls;
-    struct prober_rules probes;
-    struct host_list hosts;
-};
-
-static void prepared_done(struct prepared *prepared)
-{
-    host_list_done(&prepared->hosts);
-    tls_context_unref(prepared->tls);
-    rules_unref(prepared->rules);
-    config_unref(prepared->config);
-}
-
-static int prepare(struct balancer *balancer, struct config *config, struct prepared *prepared,
-                   struct error *error)
-{
-    prepared->rules = rules_new(config, error);
-    if (prepared->rules == NULL) {
-        return -EINVAL;
-    }
-    int code = certificates_load(config, balancer->tickets, &prepared->tls, error);
-    if (code == 0) {
-        code = prober_rules_read(config, &prepared->probes, error);
-    }
-    if (code == 0) {
-        code = host_list_read(config, &prepared->hosts, error);
-    }
-    return code;
-}
-
-static int open_log(struct balancer *balancer, const struct config *config, struct error *error)
-{
-    return accesslog_open(balancer->shared.accesslog, config_str(config, "Balancer.access_log"),
-                          (enum accesslog_format)config_enum(config, "Balancer.access_log_format"),
-                          error);
-}
-
-/* What was changed and goes on as it was. */
-static void tell_what_needs_a_restart(const struct config *before, const struct config *after)
-{
-    const struct option *option;
-    size_t at = 0;
-    while ((option = config_next_restart(before, after, &at)) != NULL) {
-        log_warning("needs a restart", LOG_TEXT("option", option->key));
-    }
-}
-
-/* Nothing here can fail. */
-static void commit(struct balancer *balancer, struct prepared *prepared)
-{
-    tell_what_needs_a_restart(balancer->now.rules->config, prepared->config);
-    rules_unref(balancer->now.rules);
-    balancer->now.rules = prepared->rules;
-    prepared->rules = NULL;
-    if (prepared->tls != NULL || balancer->tls.len == 0) { /* a TLS port cannot do without */
-        tls_context_unref(balancer->now.tls);
-        balancer->now.tls = prepared->tls;
-        prepared->tls = NULL;
-    }
-    prober_set_rules(balancer->prober, &prepared->probes);
-    post_updates(balancer);
-}
-
-static int load_config(struct balancer *balancer, struct config **config, struct error *error)
-{
-    struct problems *problems = problems_new(PROBLEMS_MAX);
-    if (problems == NULL) {
-        return error_set_errno(error, -ENOMEM, "cannot reload");
-    }
-    int code = command_line_load(balancer->line, problems, config);
-    if (code < 0) {
-        problems_print(problems, stderr);
-        error_set(error, code, "the configuration has %zu errors; nothing was changed",
-                  problems_errors(problems));
-    }
-    problems_free(problems);
-    return code;
-}
-
-static int reload(struct balancer *balancer, struct error *error)
-{
-    struct prepared prepared = {.config = NULL};
-    int code = load_config(balancer, &prepared.config, error);
-    if (code == 0) {
-        code = prepare(balancer, prepared.config, &prepared, error);
-    }
-    if (code == 0) {
-        code = open_log(balancer, prepared.config, error);
-    }
-    if (code == 0) {
-        commit(balancer, &prepared);
-        /* Last, since it may answer at once, with the new rules in force. */
-        code = resolver_set(balancer->resolver, &prepared.hosts);
-        if (code < 0) {
-            error_set_errno(error, code, "the members stay as they were");
-        }
-    }
-    prepared_done(&prepared);
-    return code;
-}
-
-int balancer_reload(struct balancer *balancer, struct error *error)
-{
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic(&clock_system));
-    int code = reload(balancer, error);
-    counter_count(balancer->counters, code < 0 ? COUNTER_RELOADS_FAILED : COUNTER_RELOADS);
-    if (code < 0) {
-        log_error_value(LOG_LEVEL_ERROR, "not reloaded", error);
-    } else {
-        log_info("reloaded");
-    }
-    sd_notify(0, "READY=1");
-    return code;
 }
 
 /* ---- Signals ---- */
@@ -542,13 +222,14 @@ static int make_members(struct balancer *balancer, struct prepared *prepared, st
     prepared->rules = NULL;
     balancer->now.tls = prepared->tls;
     prepared->tls = NULL;
-    balancer->now.range = new_range(balancer, NULL, 0);
+    balancer->now.range = balancer_new_range(balancer, NULL, 0);
     balancer->prober = prober_new(balancer->loop, &prepared->probes, balancer->shared.id_seed,
-                                  member_changed, balancer);
+                                  balancer_member_changed, balancer);
     if (balancer->now.range == NULL || balancer->prober == NULL) {
         return error_set_errno(error, -ENOMEM, "cannot make the members");
     }
-    balancer->resolver = resolver_new(balancer->loop, NULL, places_changed, balancer, error);
+    balancer->resolver =
+        resolver_new(balancer->loop, NULL, balancer_places_changed, balancer, error);
     if (balancer->resolver == NULL) {
         return -ENOMEM;
     }
@@ -619,10 +300,10 @@ static int make_all(struct balancer *balancer, struct config *config, struct err
     balancer->started = loop_now(balancer->loop);
     int code = make_shared(balancer, error);
     if (code == 0) {
-        code = prepare(balancer, config, &prepared, error);
+        code = balancer_prepare(balancer, config, &prepared, error);
     }
     if (code == 0) {
-        code = open_log(balancer, config, error);
+        code = balancer_open_log(balancer, config, error);
     }
     if (code == 0) {
         code = make_members(balancer, &prepared, error);
@@ -653,7 +334,7 @@ struct balancer *balancer_new(const struct command_line *line, struct config *co
     balancer->line = line;
     balancer->signals.fd = -1;
     question_list_init(&balancer->questions);
-    task_init(&balancer->changed_task, run_changed);
+    task_init(&balancer->changed_task, balancer_look_at_members);
     task_init(&balancer->ended_task, run_ended);
     timer_init(&balancer->drain, drained_too_long);
     timer_init(&balancer->housekeeping, keep_house);
