@@ -188,8 +188,8 @@ void listener_close(struct listener *listener)
     if (!listener->is_open) {
         return;
     }
-    /* New ones may come as fast as these are taken. Those of a socket that was passed to us wait for
-     * the next one who gets it. */
+    /* New ones may come as fast as these are taken. Those of a socket that was passed to us wait
+     * for the next one who gets it. */
     for (unsigned i = 0; !listener->is_passed && i < LAST_ACCEPTS; i++) {
         struct address peer;
         int fd = socket_accept(listener->watch.fd, &peer);
