@@ -326,9 +326,20 @@ static int open_log(struct balancer *balancer, const struct config *config, stru
                           error);
 }
 
+/* What was changed and goes on as it was. */
+static void tell_what_needs_a_restart(const struct config *before, const struct config *after)
+{
+    const struct option *option;
+    size_t at = 0;
+    while ((option = config_next_restart(before, after, &at)) != NULL) {
+        log_warning("needs a restart", LOG_TEXT("option", option->key));
+    }
+}
+
 /* Nothing here can fail. */
 static void commit(struct balancer *balancer, struct prepared *prepared)
 {
+    tell_what_needs_a_restart(balancer->now.rules->config, prepared->config);
     rules_unref(balancer->now.rules);
     balancer->now.rules = prepared->rules;
     prepared->rules = NULL;

@@ -22,11 +22,9 @@ int certificates_load(const struct config *config, struct tls_tickets *tickets,
     }
     if (files.count == 0 || files.count > IDENTITIES_MAX) {
         error_set_key(error, "Balancer.tls_certificates");
-        return error_set(
-            error, -EINVAL,
-            "Balancer.tls_bind_port wants 1 to %d PEM files with a certificate and its "
-            "key",
-            IDENTITIES_MAX);
+        return error_set(error, -EINVAL,
+                         "HTTPS wants 1 to %d PEM files with a certificate and its key",
+                         IDENTITIES_MAX);
     }
     for (size_t i = 0; i < files.count; i++) {
         const struct tls_pem pem = {.file = files.items[i]};

@@ -11,6 +11,7 @@
 
 enum {
     ACCEPTS_PER_TURN = 64,
+    LAST_ACCEPTS = 4096, /* of a listener that closes: as many as wait at most, usually */
     /* A connection is handed over by the kernel with its first bytes; one that brings none, after
      * this long. */
     DEFER_SECONDS = 3,
@@ -187,10 +188,15 @@ void listener_close(struct listener *listener)
     if (!listener->is_open) {
         return;
     }
-    struct address peer;
-    int fd;
-    while (!listener->is_passed && (fd = socket_accept(listener->watch.fd, &peer)) >= 0) {
-        admit(listener, fd, &peer);
+    /* New ones may come as fast as these are taken. */
+    for (unsigned i = 0; !listener->is_passed && i < LAST_ACCEPTS; i++) {
+        struct address peer;
+        int fd = socket_accept(listener->watch.fd, &peer);
+        if (fd >= 0) {
+            admit(listener, fd, &peer);
+        } else if (fd != -ECONNABORTED) {
+            break;
+        }
     }
     listener->is_open = false;
     watch_stop(listener->worker->loop, &listener->watch);

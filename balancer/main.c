@@ -10,12 +10,14 @@
 #include "balancer.h"
 #include "base/log.h"
 #include "config/command_line.h"
+#include "configuration.h"
 
 static const struct program_usage usage = {
     .name = "portico-balancer",
     .program = PROGRAM_BALANCER,
     .meaning = "Spreads requests round-robin over a range of ports, before any HTTP/1.1 server.",
     .arguments = "",
+    .check = configuration_check,
 };
 
 static int fail(const struct error *error)

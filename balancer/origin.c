@@ -9,6 +9,15 @@
 #include "proxy_internal.h"
 #include "proxy_protocol.h"
 
+/* Woken with less than was asked for: the client has ended its side, and more will not come. */
+static bool has_ended(const struct proxy *proxy, size_t seen)
+{
+    int least = 0;
+    socklen_t len = sizeof least;
+    return getsockopt(proxy->transport.fd, SOL_SOCKET, SO_RCVLOWAT, &least, &len) == 0 &&
+           seen < (size_t)least;
+}
+
 /* Have the socket count as readable only when there is more than was seen: the bytes stay in it, so
  * the loop would turn without end otherwise. */
 static bool wait_for_more(struct proxy *proxy, size_t seen)
@@ -50,7 +59,7 @@ void proxy_read_origin(struct proxy *proxy)
     ssize_t len = proxy_protocol_parse(str_make(seen, (size_t)count), &header);
     if (len > 0) {
         take_origin(proxy, &header, (size_t)len);
-    } else if (len < 0 || !wait_for_more(proxy, (size_t)count)) {
+    } else if (len < 0 || has_ended(proxy, (size_t)count) || !wait_for_more(proxy, (size_t)count)) {
         proxy_close(proxy, REASON_PROXY_HEADER);
     }
 }

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -225,9 +226,11 @@ static void leave_lists(struct proxy *proxy)
         turn_list_remove(&worker->idle, proxy);
         counter_add(worker->counters, COUNTER_IDLE, -1);
     } else if (proxy_is(proxy, PROXY_QUEUE)) {
+        CHECK(proxy->exchange != NULL);
         turn_list_remove(&worker->queue, proxy);
         counter_add(worker->counters, COUNTER_QUEUED, -1);
         atomic_fetch_sub(&worker->shared->queued, 1);
+        CHECK(proxy->exchange != NULL);
         proxy->exchange->queue_time += worker_now(worker) - proxy->entered;
     }
 }
@@ -273,6 +276,25 @@ static bool has_request(const struct proxy *proxy)
            (proxy->exchange->head_bytes > 0 || buffer_size(&proxy->exchange->input) > 0);
 }
 
+/* Nothing but the connection's end tells the client where this answer ends. */
+static bool ends_with_connection(const struct exchange *exchange)
+{
+    enum http1_framing framing = exchange->response.head.framing;
+    return exchange->is_answered && !exchange->answers_chunked &&
+           (framing == HTTP1_BODY_CHUNKED || framing == HTTP1_BODY_UNTIL_CLOSE);
+}
+
+/* A client whose answer was cut must not take an orderly end for the answer's. TLS clients miss the
+ * goodbye. */
+static void spoil_end(const struct proxy *proxy)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    if (!proxy->is_tls &&
+        setsockopt(proxy->transport.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) != 0) {
+        log_debug("no reset", LOG_UINT("proxy", proxy->id));
+    }
+}
+
 void proxy_close(struct proxy *proxy, enum reason reason)
 {
     struct worker *worker = proxy->worker;
@@ -285,6 +307,10 @@ void proxy_close(struct proxy *proxy, enum reason reason)
     }
     if (has_request(proxy) && !proxy->is_recorded) {
         proxy_record(proxy, reason, 0);
+    }
+    if (proxy->exchange != NULL && reason != REASON_CLOSE_WANTED &&
+        ends_with_connection(proxy->exchange)) {
+        spoil_end(proxy);
     }
     log_debug("proxy ends", LOG_UINT("proxy", proxy->id), LOG_TEXT("reason", reason_code(reason)));
     proxy_enter(proxy, PROXY_CLOSED);
@@ -367,6 +393,9 @@ void proxy_drive(struct proxy *proxy)
         return;
     }
     proxy->is_driving = true;
+    if (proxy_is(proxy, PROXY_READ_HEAD)) {
+        proxy_continue_head(proxy);
+    }
     while (proxy_is(proxy, PROXY_IDLE) && proxy->exchange != NULL &&
            buffer_size(&proxy->exchange->input) > 0) {
         proxy_continue_head(proxy);

@@ -194,6 +194,11 @@ static bool begin_answer(struct proxy *proxy, size_t head_len)
         http1_chunked_init(&exchange->chunked_out);
     }
     proxy_enter(proxy, PROXY_RELAY_ANSWER);
+    /* An early one may come while we wait to send: that a member takes more is no news any more. */
+    if (upstream_watch(exchange->upstream, WATCH_READ) < 0) {
+        proxy_close(proxy, REASON_NO_MEMORY);
+        return false;
+    }
     return true;
 }
 

@@ -38,7 +38,8 @@ void proxy_begin(struct proxy *proxy);
 
 void proxy_peer_address(const struct proxy *proxy, struct address *address);
 
-/* Take up requests that lie in the input already, one after the other. */
+/* Take up what lies in the input already: the head that is being read, and requests behind it, one
+ * after the other. */
 void proxy_drive(struct proxy *proxy);
 
 static inline bool proxy_is(const struct proxy *proxy, enum proxy_state state)

@@ -175,7 +175,8 @@ static void use_member(struct proxy *proxy, struct member *member)
         proxy_pump(proxy);
         return;
     }
-    bool is_our_fault = code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -ENOBUFS;
+    bool is_our_fault = code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -ENOBUFS ||
+                        code == -EADDRNOTAVAIL;
     member_left(proxy, member, is_our_fault ? OUTCOME_NEUTRAL : outcome_of_connect(code));
     exchange->last_failure = is_our_fault ? REASON_NO_MEMORY : REASON_CONNECT_FAILED;
     if (is_our_fault) {
@@ -189,7 +190,8 @@ void proxy_choose(struct proxy *proxy)
 {
     struct worker *worker = proxy->worker;
     struct member *member = NULL;
-    if (!turn_list_is_empty(&worker->queue) && worker->without_member == 0) {
+    bool has_waited = proxy_is(proxy, PROXY_QUEUE); /* it is the first of them */
+    if (!has_waited && !turn_list_is_empty(&worker->queue) && worker->without_member == 0) {
         wait_for_member(proxy); /* nobody overtakes those who wait */
         return;
     }
@@ -200,6 +202,8 @@ void proxy_choose(struct proxy *proxy)
         use_member(proxy, member);
     } else if (code == -EAGAIN) {
         wait_for_member(proxy);
+    } else if (has_waited) {
+        proxy_refuse(proxy, proxy->exchange->last_failure, 0);
     } else {
         without_member(proxy);
     }
@@ -208,9 +212,20 @@ void proxy_choose(struct proxy *proxy)
 bool proxy_try_member(struct proxy *proxy)
 {
     struct worker *worker = proxy->worker;
+    struct exchange *exchange = proxy->exchange;
+    unsigned limit = worker->rules->member_in_flight;
     struct member *member = NULL;
-    if (range_choose(worker->range, worker->rules->member_in_flight, &proxy->exchange->tried,
-                     &member) < 0) {
+    int code = range_choose(worker->range, limit, &exchange->tried, &member);
+    if (code == -EHOSTDOWN && exchange->tried.count > 0) {
+        /* The one it waited for is gone. It must not keep those behind it from the others. */
+        if (exchange->was_delivered) {
+            proxy_refuse(proxy, exchange->last_failure, 0);
+            return true;
+        }
+        exchange->tried.count = 0;
+        code = range_choose(worker->range, limit, &exchange->tried, &member);
+    }
+    if (code < 0) {
         return false;
     }
     worker->without_member = 0;
@@ -357,7 +372,8 @@ void proxy_pump(struct proxy *proxy)
             watch_member(proxy, WATCH_READ);
             return;
         }
-        if (upstream_watch(exchange->upstream, WATCH_READ) < 0 || !proxy_next_piece(proxy)) {
+        watch_member(proxy, WATCH_READ);
+        if (!proxy_is(proxy, PROXY_SEND_REQUEST) || !proxy_next_piece(proxy)) {
             return;
         }
     }

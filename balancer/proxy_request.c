@@ -85,9 +85,6 @@ void proxy_read_head(struct proxy *proxy)
         }
         more = may_have_more(proxy);
         proxy_drive(proxy);
-        if (proxy_is(proxy, PROXY_READ_HEAD)) {
-            proxy_continue_head(proxy);
-        }
     } while (more && (proxy_is(proxy, PROXY_IDLE) || proxy_is(proxy, PROXY_READ_HEAD)));
     if (proxy_is(proxy, PROXY_IDLE) || proxy_is(proxy, PROXY_READ_HEAD)) {
         proxy_rest(proxy);
@@ -95,8 +92,8 @@ void proxy_read_head(struct proxy *proxy)
     }
 }
 
-/* Whether the body fits into what is read before a member is chosen. */
-static bool decide_way(struct proxy *proxy)
+/* How long the body is. False: too long, and refused. */
+static bool measure_body(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
     const struct http1_head *head = &exchange->request.head;
@@ -109,7 +106,6 @@ static bool decide_way(struct proxy *proxy)
         }
         exchange->body_left = head->body_bytes;
         exchange->body_done = head->body_bytes == 0;
-        exchange->way = head->body_bytes > exchange->buffer_bytes ? BODY_STREAM : BODY_WHOLE;
     } else if (head->framing == HTTP1_BODY_CHUNKED) {
         http1_chunked_init(&exchange->chunked_in);
     }
@@ -183,6 +179,8 @@ static bool write_head(struct proxy *proxy)
         return false;
     }
     buffer_commit(&exchange->head, (size_t)written);
+    /* From now on the fields' memory is the answer's: they must not move with our input. */
+    exchange->request.head.field_count = 0;
     return true;
 }
 
@@ -214,7 +212,7 @@ static void begin_request(struct proxy *proxy)
     exchange->closes = !exchange->request.head.keep_alive || proxy->worker->is_stopping;
     if (forward_is_loop(&exchange->request.head, proxy->worker->shared->via)) {
         proxy_refuse(proxy, REASON_LOOP, 0);
-    } else if (decide_way(proxy)) {
+    } else if (measure_body(proxy)) {
         if (exchange->body_done && is_for_us(&exchange->request)) {
             proxy_reply_options(proxy);
         } else {
@@ -226,7 +224,7 @@ static void begin_request(struct proxy *proxy)
 void proxy_continue_head(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
-    struct http1_refusal refusal;
+    struct http1_refusal refusal = {HTTP1_NO_REASON, 0};
     struct str input = buffer_view(&exchange->input);
     if (exchange->began == 0) {
         exchange->began = worker_now(proxy->worker);
@@ -307,22 +305,31 @@ static int take_body(struct proxy *proxy, struct http1_refusal *refusal)
                : take_counted(exchange);
 }
 
-/* A chunked body that turns out to be large is streamed, too. */
-static bool outgrows_buffer(const struct proxy *proxy)
+static bool is_counted(const struct exchange *exchange)
 {
-    return proxy->exchange->body_bytes > proxy->exchange->buffer_bytes;
+    return exchange->request.head.framing == HTTP1_BODY_LENGTH;
+}
+
+/* A large body is streamed once as much of it is there as a small one may have: until then it costs
+ * no member anything, however slowly it comes. */
+static bool outgrows_buffer(const struct exchange *exchange)
+{
+    return is_counted(exchange)
+               ? exchange->body_bytes >= exchange->buffer_bytes &&
+                     exchange->body_bytes + exchange->body_left > exchange->buffer_bytes
+               : exchange->body_bytes > exchange->buffer_bytes;
 }
 
 void proxy_continue_body(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
-    struct http1_refusal refusal;
+    struct http1_refusal refusal = {HTTP1_NO_REASON, 0};
     int done = take_body(proxy, &refusal);
     if (done < 0) {
         proxy_refuse(proxy, reason_from_http1(refusal.reason), refusal.offset);
         return;
     }
-    if (done == 0 && outgrows_buffer(proxy)) {
+    if (done == 0 && outgrows_buffer(exchange)) {
         exchange->way = BODY_STREAM;
     }
     if (done == 1 || exchange->way == BODY_STREAM) {
@@ -345,8 +352,9 @@ void proxy_continue_body(struct proxy *proxy)
 /* Room for the next read of a body. */
 static size_t body_room(const struct exchange *exchange)
 {
-    bool is_counted = exchange->request.head.framing == HTTP1_BODY_LENGTH;
-    if (is_counted && exchange->way == BODY_WHOLE) {
+    bool is_small = is_counted(exchange) &&
+                    exchange->body_bytes + exchange->body_left <= exchange->buffer_bytes;
+    if (is_small) {
         return (size_t)exchange->body_left;
     }
     return exchange->body_bytes > READ_BYTES ? STREAM_BYTES / 4 : READ_BYTES;
@@ -412,7 +420,7 @@ static void drop_piece(struct exchange *exchange)
 static bool take_piece(struct proxy *proxy, bool *is_refused)
 {
     struct exchange *exchange = proxy->exchange;
-    struct http1_refusal refusal;
+    struct http1_refusal refusal = {HTTP1_NO_REASON, 0};
     int done = take_body(proxy, &refusal);
     if (done < 0) {
         *is_refused = true;
@@ -422,17 +430,22 @@ static bool take_piece(struct proxy *proxy, bool *is_refused)
     return done == 1 || exchange->body_bytes > 0;
 }
 
+/* What a read is given; small limits leave less. */
+static size_t stream_room(const struct exchange *exchange)
+{
+    size_t room = exchange->input.max - buffer_size(&exchange->input);
+    return room < STREAM_BYTES ? room : STREAM_BYTES;
+}
+
 bool proxy_next_piece(struct proxy *proxy)
 {
     struct exchange *exchange = proxy->exchange;
     bool is_refused = false;
     drop_piece(exchange);
     ask_for_body(proxy);
-    if (exchange_raw(exchange).len == 0 || !take_piece(proxy, &is_refused)) {
-        if (is_refused) {
-            return false;
-        }
-        switch (read_some(proxy, STREAM_BYTES)) {
+    bool is_there = exchange_raw(exchange).len > 0 && take_piece(proxy, &is_refused);
+    while (!is_there && !is_refused) {
+        switch (read_some(proxy, stream_room(exchange))) {
         case READING_MORE:
             break;
         case READING_ENDED:
@@ -442,12 +455,15 @@ bool proxy_next_piece(struct proxy *proxy)
         case READING_GONE:
             return false;
         }
-        if (!take_piece(proxy, &is_refused)) {
-            if (!is_refused) {
-                (void)proxy_watch(proxy, WATCH_READ);
-            }
+        bool more = may_have_more(proxy);
+        is_there = take_piece(proxy, &is_refused);
+        if (!is_there && !is_refused && !more) {
+            (void)proxy_watch(proxy, WATCH_READ);
             return false;
         }
+    }
+    if (is_refused) {
+        return false;
     }
     proxy_frame_piece(exchange);
     proxy_extend(proxy);

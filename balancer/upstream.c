@@ -195,7 +195,7 @@ int upstream_open(struct worker *worker, struct member *member, struct proxy *pr
                   struct upstream **upstream)
 {
     int fd = socket_connect(&member->address, NULL, NULL);
-    if (fd == -EMFILE && worker_evict(worker)) {
+    if (fd == -EMFILE && (worker_evict(worker) || pools_shed(worker->pools))) {
         fd = socket_connect(&member->address, NULL, NULL);
     }
     if (fd < 0) {
@@ -323,6 +323,7 @@ static void empty_pool(struct pool *pool)
 static void rebuild(struct pools *pools)
 {
     struct pools fresh = {.capacity = pools->capacity, .idle = pools->idle};
+    CHECK(fresh.capacity > 0);
     fresh.slots = calloc(fresh.capacity, sizeof(struct pool *));
     if (fresh.slots == NULL) {
         return;

@@ -57,6 +57,10 @@ void shared_connection_gone(struct shared *shared, struct counted_address counte
 bool worker_evict(struct worker *worker)
 {
     struct proxy *oldest = turn_list_first(&worker->idle);
+    if (oldest != NULL && oldest->is_driving) {
+        /* It has a request in hand by now, and may be the one that wants room. */
+        oldest = turn_list_next(&worker->idle, oldest);
+    }
     if (oldest == NULL) {
         return false;
     }

@@ -3,7 +3,6 @@
 #include "reload.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "config/command_line.h"
@@ -35,35 +34,13 @@ static void tell_problem(void *context, const struct problem_view *problem)
            LOG_TEXT("problem", problem->message), hint);
 }
 
-static bool lists_are_equal(const struct option_list *a, const struct option_list *b)
-{
-    bool are_equal = a->count == b->count;
-    for (size_t i = 0; are_equal && i < a->count; i++) {
-        are_equal = strcmp(a->items[i], b->items[i]) == 0;
-    }
-    return are_equal;
-}
-
-static bool is_changed(const struct option *option, const struct config *before,
-                       const struct config *after)
-{
-    const struct value *a = config_value(before, option);
-    const struct value *b = config_value(after, option);
-    if (option_is_list(option)) {
-        return !lists_are_equal(&a->list, &b->list);
-    }
-    return a->is_set != b->is_set || a->number != b->number || strcmp(a->text, b->text) != 0;
-}
-
 /* What was changed and goes on as it was. */
 static void tell_what_needs_a_restart(const struct config *before, const struct config *after)
 {
-    for (size_t i = 0; i < option_count(); i++) {
-        const struct option *option = option_at(i);
-        if ((option->programs & PROGRAM_FRONTEND) != 0 &&
-            !option_reloads(option, PROGRAM_FRONTEND) && is_changed(option, before, after)) {
-            log_warning("needs a restart", LOG_TEXT("option", option->key));
-        }
+    const struct option *option;
+    size_t at = 0;
+    while ((option = config_next_restart(before, after, &at)) != NULL) {
+        log_warning("needs a restart", LOG_TEXT("option", option->key));
     }
 }
 

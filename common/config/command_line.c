@@ -462,7 +462,18 @@ int command_line_load(const struct command_line *line, struct problems *problems
         .contexts = line->contexts,
         .context_count = line->context_count,
     };
-    return config_load(&request, problems, config);
+    struct config *loaded = NULL;
+    int code = config_load(&request, problems, &loaded);
+    if (code == 0 && line->usage->check != NULL) {
+        line->usage->check(loaded, problems);
+        code = problems_errors(problems) > 0 ? -EINVAL : 0;
+    }
+    if (code < 0) {
+        config_unref(loaded);
+        return code;
+    }
+    *config = loaded;
+    return 0;
 }
 
 static const char *plural(size_t n)

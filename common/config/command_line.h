@@ -38,6 +38,9 @@ struct program_usage {
     const char *arguments; /* what --help shows behind the options: "COMMAND", "" */
     const struct flag *flags;
     const struct command *commands; /* NULL: the program has none and takes no words */
+    /* What only the program itself can tell to be wrong with values that are fine one by one. Runs
+     * at each load that succeeded so far, a reload included; NULL: nothing. */
+    void (*check)(struct config *config, struct problems *problems);
 };
 
 struct command_line;

@@ -123,6 +123,45 @@ struct port_range config_monitoring_range(const struct config *config)
     return (struct port_range){(uint16_t)first, (uint16_t)(last > UINT16_MAX ? UINT16_MAX : last)};
 }
 
+struct place config_place(const struct config *config, const char *key)
+{
+    return config_evaluated(config, key)->place;
+}
+
+static bool lists_are_equal(const struct option_list *a, const struct option_list *b)
+{
+    bool are_equal = a->count == b->count;
+    for (size_t i = 0; are_equal && i < a->count; i++) {
+        are_equal = strcmp(a->items[i], b->items[i]) == 0;
+    }
+    return are_equal;
+}
+
+static bool is_changed(const struct option *option, const struct config *before,
+                       const struct config *after)
+{
+    const struct value *a = config_value(before, option);
+    const struct value *b = config_value(after, option);
+    if (option_is_list(option)) {
+        return !lists_are_equal(&a->list, &b->list);
+    }
+    return a->is_set != b->is_set || a->number != b->number || strcmp(a->text, b->text) != 0;
+}
+
+const struct option *config_next_restart(const struct config *before, const struct config *after,
+                                         size_t *at)
+{
+    enum program program = config_program(after);
+    while (*at < option_count()) {
+        const struct option *option = option_at((*at)++);
+        if ((option->programs & program) != 0 && !option_reloads(option, program) &&
+            is_changed(option, before, after)) {
+            return option;
+        }
+    }
+    return NULL;
+}
+
 int config_origin(const struct config *config, const char *key, char *out, size_t size)
 {
     const struct place *place = &config_evaluated(config, key)->place;

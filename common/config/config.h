@@ -67,6 +67,16 @@ struct port_range config_monitoring_range(const struct config *config);
  */
 int config_origin(const struct config *config, const char *key, char *out, size_t size);
 
+/* Where it was set, for problem_add(); without a source when it was not. Lives as long as the
+ * configuration. */
+struct place config_place(const struct config *config, const char *key);
+
+/* The next option of the program, from index *at on, whose value differs between two
+ * configurations although the program takes it up at its start only; *at goes behind it. NULL:
+ * there is none. */
+const struct option *config_next_restart(const struct config *before, const struct config *after,
+                                         size_t *at);
+
 /* For --show-config and --check-config. */
 const struct value *config_value(const struct config *config, const struct option *option);
 enum program config_program(const struct config *config);

@@ -113,6 +113,38 @@ Test(balancer_reload, a_bad_file_changes_nothing_and_says_why)
     end(&scene);
 }
 
+/* What only the balancer can tell is told like everything else that is wrong with a file. */
+Test(balancer_reload, a_bad_host_changes_nothing_and_is_told_with_its_place)
+{
+    struct scene scene;
+    begin(&scene, "Balancer.queue_size: 100\n");
+    balancer_start_with(&scene.balancer, MEMBERS);
+    balancer_configure(&scene.balancer, "Balancer.queue_size: 101\nBalancer.probe_path: healthz\n");
+    balancer_signal(&scene.balancer, SIGHUP);
+    cr_assert(await_metric(&scene, "portico_balancer_reload_failures_total", 1));
+    char *log = balancer_log(&scene.balancer);
+    cr_assert_not_null(strstr(log, "portico.yaml:2:22: error: Balancer.probe_path"), "%s", log);
+    free(log);
+    cr_assert_eq(http_once(scene.balancer.port, "GET", "/x", NULL, NULL), 200);
+    end(&scene);
+}
+
+Test(balancer_reload, tells_what_needs_a_restart)
+{
+    struct scene scene;
+    begin(&scene, "Logging.format: human\n");
+    balancer_start_with(&scene.balancer, MEMBERS);
+    balancer_configure(&scene.balancer, "Logging.format: json\nBalancer.queue_size: 101\n");
+    balancer_signal(&scene.balancer, SIGHUP);
+    cr_assert(await_metric(&scene, "portico_balancer_reloads_total", 1));
+    char *log = balancer_log(&scene.balancer);
+    const char *first = strstr(log, "needs a restart");
+    cr_assert(first != NULL && strstr(first, "Logging.format") != NULL, "%s", log);
+    cr_assert_null(strstr(first + 1, "needs a restart"), "%s", log);
+    free(log);
+    end(&scene);
+}
+
 Test(balancer_reload, keeps_connections_through_a_reload)
 {
     struct scene scene;
@@ -204,6 +236,42 @@ Test(balancer_reload, draining_is_bounded)
     cr_assert_eq(balancer_stop(&scene.balancer, 10 * USEC_PER_SEC), 0);
     http_close(&client);
     end(&scene);
+}
+
+/* No answer is another's, and what was accepted is answered: a client sees its connection end
+ * between two answers, or none at all. */
+static void end_under_load(unsigned signals)
+{
+    struct scene scene;
+    begin(&scene, "Balancer.queue_size: 100\n");
+    balancer_set(&scene.balancer, "Balancer.threads=4");
+    balancer_set(&scene.balancer, "Balancer.drain_timeout=5s");
+    balancer_start_with(&scene.balancer, MEMBERS);
+    struct load *loads[] = {load(&scene, false), load(&scene, true)};
+    sleep_for(300 * USEC_PER_MSEC);
+    for (unsigned i = 0; i < signals; i++) {
+        balancer_signal(&scene.balancer, SIGTERM);
+        sleep_for(i * USEC_PER_MSEC);
+    }
+    cr_assert_eq(balancer_wait(&scene.balancer, 20 * USEC_PER_SEC), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct load_result result = load_stop(loads[i]);
+        load_tell("ended under load", &result);
+        cr_assert_eq(result.foreign, 0);
+        cr_assert_gt(result.answered, 0);
+        cr_assert_eq(result.answered + result.failed, result.sent);
+    }
+    end(&scene);
+}
+
+Test(balancer_reload, sigterm_under_load_ends_in_order)
+{
+    end_under_load(1);
+}
+
+Test(balancer_reload, two_sigterms_under_load_end_in_order)
+{
+    end_under_load(2);
 }
 
 /* ---- The access log ---- */

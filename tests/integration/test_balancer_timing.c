@@ -123,13 +123,13 @@ Test(balancer_timing, g01_a_head_that_drips_is_ended_at_its_deadline)
     end(&scene);
 }
 
-Test(balancer_timing, g02_a_body_that_drips_is_ended_and_no_member_hears_of_it)
+static void drip_body(const char *head)
 {
     struct scene scene;
     prepare(&scene, MEMBERS);
     balancer_set(&scene.balancer, "Balancer.body_timeout=800ms");
     balancer_start_with(&scene.balancer, MEMBERS);
-    connect_all(&scene, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+    connect_all(&scene, head);
     unsigned before = recorder_count(backends_recorder(scene.backends));
     sleep_for(200 * USEC_PER_MSEC);
     cr_assert_eq(balancer_metric(&scene.balancer, "portico_balancer_requests_in_flight", NULL), 0);
@@ -138,6 +138,16 @@ Test(balancer_timing, g02_a_body_that_drips_is_ended_and_no_member_hears_of_it)
     }
     cr_assert_eq(recorder_count(backends_recorder(scene.backends)), before);
     end(&scene);
+}
+
+Test(balancer_timing, g02_a_body_that_drips_is_ended_and_no_member_hears_of_it)
+{
+    drip_body("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+}
+
+Test(balancer_timing, g02_nor_of_a_large_one)
+{
+    drip_body("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc");
 }
 
 /* The grace of ten seconds makes this a long test. */

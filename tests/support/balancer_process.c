@@ -206,6 +206,12 @@ void balancer_start(struct balancer_process *balancer)
     }
 }
 
+int balancer_try_start(struct balancer_process *balancer)
+{
+    launch(balancer);
+    return await_line(balancer) ? 0 : balancer_wait(balancer, START_PATIENCE);
+}
+
 void balancer_start_with(struct balancer_process *balancer, unsigned members)
 {
     balancer_start(balancer);

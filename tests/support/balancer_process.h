@@ -44,6 +44,8 @@ void balancer_configure(struct balancer_process *balancer, const char *yaml);
 
 /* Start and wait until it serves; aborts, with what it said, when it does not. */
 void balancer_start(struct balancer_process *balancer);
+/* 0 when it serves, else its exit status. */
+int balancer_try_start(struct balancer_process *balancer);
 /* The same, and wait until `members` may be used. */
 void balancer_start_with(struct balancer_process *balancer, unsigned members);
 void balancer_signal(const struct balancer_process *balancer, int number);

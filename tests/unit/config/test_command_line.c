@@ -11,8 +11,8 @@ static const struct flag flags[] = {
     {"port", 0, "N", "take this port"}, {"once", 'o', NULL, "stop then"}, {NULL, 0, NULL, NULL}};
 static const struct command commands[] = {
     {"agents", "look at agents"}, {"send", "queue a request"}, {NULL, NULL}};
-static const struct program_usage usage = {"prog",    PROGRAM_PORTICO, "Does things.",
-                                           "COMMAND", flags,           commands};
+static const struct program_usage usage = {
+    "prog", PROGRAM_PORTICO, "Does things.", "COMMAND", flags, commands, NULL};
 
 struct outcome {
     int parsed;

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* portico-flood run: agents against a target. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "capacity.h"
+#include "commands.h"
+#include "engine.h"
+#include "identities.h"
+#include "ledger.h"
+#include "net/tls_context.h"
+#include "progress.h"
+#include "schedule.h"
+#include "slo.h"
+#include "target.h"
+#include "wire/cipher.h"
+
+enum { SPARE_DESCRIPTORS = 64, THREADS_MAX = 256, TRIALS_MAX = 24, PROBLEMS_MAX = 20 };
+
+struct run {
+    const struct arguments *arguments;
+    struct run_plan plan;
+    struct fleet fleet;
+    struct target target;
+    struct scenario *loaded; /* owned; NULL: `simple` is the scenario */
+    struct scenario simple;
+    struct scenario_phase phase;
+    struct scenario_group group;
+    struct identities *identities;
+    struct ledger *ledger;
+    struct engine_watch watch;
+    struct slo slo;
+    usec_t duration;
+};
+
+/* ---- Options ---- */
+
+static uint64_t connections_at_most(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return 512;
+    }
+    /* What the user may have anyway. */
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1u << 20) {
+        return 1u << 20;
+    }
+    return limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+                                                  : SPARE_DESCRIPTORS;
+}
+
+static int take_numbers(struct run *run)
+{
+    const struct arguments *arguments = run->arguments;
+    struct run_plan *plan = &run->plan;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    uint64_t agents = 100;
+    uint64_t threads = cpus > 0 ? (uint64_t)cpus : 1;
+    uint64_t connections = connections_at_most();
+    int status = arguments_number(arguments, "agents", 1, IDENTITIES_MAX, &agents);
+    status =
+        status != 0 ? status : arguments_number(arguments, "threads", 1, THREADS_MAX, &threads);
+    status = status != 0 ? status
+                         : arguments_number(arguments, "connections", 1, connections, &connections);
+    status = status != 0 ? status : arguments_number(arguments, "seed", 0, UINT64_MAX, &plan->seed);
+    status = status != 0 ? status : arguments_real(arguments, "rate", &plan->rate);
+    status = status != 0 ? status : arguments_duration(arguments, "period", &plan->period);
+    status = status != 0 ? status : arguments_duration(arguments, "timeout", &plan->timeout);
+    status = status != 0 ? status : arguments_duration(arguments, "duration", &run->duration);
+    plan->agents = agents;
+    plan->threads = (unsigned)(threads < agents ? threads : agents);
+    plan->connections_max = connections;
+    plan->closes = arguments_have(arguments, "close");
+    plan->resumes = !arguments_have(arguments, "no-resumption");
+    if (status == 0 && plan->rate > 0 && plan->period > 0) {
+        return arguments_misuse(arguments, "either --rate or --period");
+    }
+    return status;
+}
+
+static int take_slo(struct run *run)
+{
+    struct error error = {.line = 0};
+    const char *text = arguments_text(run->arguments, "slo");
+    if (text != NULL && slo_parse(str_from(text), fault_names(), &run->slo, &error) < 0) {
+        return arguments_misuse(run->arguments, "--slo, column %u: %s", error.column,
+                                error.message);
+    }
+    return 0;
+}
+
+static int take_event(struct run *run)
+{
+    const char *text = arguments_text(run->arguments, "on");
+    if (text == NULL) {
+        return 0;
+    }
+    struct str name = str_first(str_from(text), str_find(str_from(text), '='));
+    run->watch.event = scenario_event_find(name);
+    if (run->watch.event == EVENT_NONE || text[name.len] != '=') {
+        return arguments_misuse(run->arguments, "--on wants EVENT=COMMAND; \"%.*s\" is no event",
+                                STR_ARG(name));
+    }
+    run->watch.event_command = text + name.len + 1;
+    return 0;
+}
+
+/* ---- The scenario ---- */
+
+/* Without --scenario: one phase, one group, by --rate, --period, or as real agents do. */
+static int make_simple(struct run *run)
+{
+    struct scenario_group *group = &run->group;
+    double messages = 0;
+    uint64_t bytes = 256;
+    int status = arguments_real(run->arguments, "messages", &messages);
+    status = status != 0 ? status : arguments_size(run->arguments, "message-bytes", &bytes);
+    bytes = bytes < SCENARIO_MESSAGE_MAX_BYTES ? bytes : SCENARIO_MESSAGE_MAX_BYTES;
+    *group = (struct scenario_group){
+        .name = "all",
+        .share = 1,
+        .timing = TIMING_DEFAULT,
+        .poll = {.min = 200 * USEC_PER_MSEC, .max = 600 * USEC_PER_SEC, .slew = 1.15},
+        .messages_per_poll = messages,
+        .sizes = {{.bytes = bytes, .share = 1}},
+        .size_count = 1,
+    };
+    run->phase = (struct scenario_phase){.name = "run",
+                                         .duration = run->duration,
+                                         .start = START_SPREAD,
+                                         .groups = group,
+                                         .group_count = 1};
+    run->simple = (struct scenario){.name = "",
+                                    .path = "",
+                                    .about = "",
+                                    .phases = &run->phase,
+                                    .phase_count = 1,
+                                    .duration = run->duration};
+    run->plan.scenario = &run->simple;
+    return status;
+}
+
+static int load_scenario(struct run *run, const char *name)
+{
+    struct problems *problems = problems_new(PROBLEMS_MAX);
+    if (problems == NULL) {
+        return arguments_fail(run->arguments, "no memory");
+    }
+    int code = scenario_load(name, problems, &run->loaded);
+    problems_print(problems, run->arguments->err);
+    problems_free(problems);
+    if (code < 0) {
+        return EXIT_STATUS_USAGE;
+    }
+    if (arguments_have(run->arguments, "duration")) {
+        scenario_stretch(run->loaded, run->duration);
+    }
+    run->plan.scenario = run->loaded;
+    return 0;
+}
+
+static bool uses_relative(const struct scenario *scenario, enum timing timing)
+{
+    for (size_t i = 0; i < scenario->phase_count; i++) {
+        for (size_t k = 0; k < scenario->phases[i].group_count; k++) {
+            const struct scenario_group *group = &scenario->phases[i].groups[k];
+            if (group->timing == timing && group->curve.is_relative) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int take_scenario(struct run *run)
+{
+    const char *name = arguments_text(run->arguments, "scenario");
+    int status = name == NULL ? make_simple(run) : load_scenario(run, name);
+    if (status != 0) {
+        return status;
+    }
+    if (run->plan.rate <= 0 && uses_relative(run->plan.scenario, TIMING_RATE)) {
+        return arguments_misuse(run->arguments, "this scenario goes by shares of --rate");
+    }
+    if (run->plan.period <= 0 && uses_relative(run->plan.scenario, TIMING_PERIOD)) {
+        return arguments_misuse(run->arguments, "this scenario goes by shares of --period");
+    }
+    return 0;
+}
+
+/* ---- Identities ---- */
+
+static int take_identities(struct run *run)
+{
+    struct error error = {.line = 0};
+    const char *path = arguments_text(run->arguments, "keys");
+    size_t wanted = plan_identities(run->plan.scenario, run->plan.agents);
+    int code = path != NULL ? identities_open(path, &run->identities, &error)
+                            : identities_make(wanted, run->plan.threads, &run->identities, &error);
+    if (code < 0) {
+        return arguments_fail(run->arguments, "%s", error.message);
+    }
+    if (identities_count(run->identities) < wanted) {
+        return arguments_fail(run->arguments, "%s holds %zu identities, %zu are needed", path,
+                              identities_count(run->identities), wanted);
+    }
+    run->fleet.identities = run->identities;
+    return 0;
+}
+
+static int meet_server(struct run *run)
+{
+    struct error error = {.line = 0};
+    run->plan.fleet = &run->fleet;
+    run->plan.target = &run->target;
+    if (cipher_random(&run->fleet.run, sizeof run->fleet.run) < 0 ||
+        engine_meet_server(&run->target, run->plan.tls, run->plan.timeout, &run->fleet, &error) <
+            0) {
+        return arguments_fail(run->arguments, "%s", error.message);
+    }
+    return 0;
+}
+
+static int ledger_path(const struct run *run, char *path, size_t size)
+{
+    const char *json = arguments_text(run->arguments, "json");
+    if (json == NULL) {
+        return 0;
+    }
+    snprintf(path, size, "%s.ledger", json);
+    return 1;
+}
+
+static int take_ledger(struct run *run)
+{
+    struct error error = {.line = 0};
+    char path[4096];
+    if (!ledger_path(run, path, sizeof path)) {
+        return arguments_have(run->arguments, "verify")
+                   ? arguments_misuse(run->arguments, "--verify needs --json: the ledger is beside "
+                                                      "the report")
+                   : 0;
+    }
+    if (ledger_new(path, run->fleet.run, &run->ledger, &error) < 0) {
+        return arguments_fail(run->arguments, "%s", error.message);
+    }
+    run->plan.ledger = run->ledger;
+    return 0;
+}
+
+/* ---- Running ---- */
+
+static void describe(const struct run *run, struct results *results)
+{
+    struct run_description *about = &results->run;
+    const struct run_plan *plan = &run->plan;
+    run_describe_machine(about);
+    RUN_TEXT(about->mode, "run");
+    RUN_TEXT(about->url, arguments_text(run->arguments, "url"));
+    RUN_TEXT(about->scenario, plan->scenario->name);
+    arguments_join(run->arguments, about->command_line, sizeof about->command_line);
+    snprintf(about->identities, sizeof about->identities,
+             "%zu from %zu primes: moduli share primes, which is fine for load tests only",
+             identities_count(run->identities), identities_primes(run->identities));
+    RUN_TEXT(about->connections, plan->closes ? "new" : "keep-alive");
+    if (arguments_have(run->arguments, "slo")) {
+        RUN_TEXT(about->slo, arguments_text(run->arguments, "slo"));
+    }
+    about->tls = run->target.is_tls;
+    about->threads = plan->threads;
+    about->agents = plan->agents;
+    about->seed = plan->seed;
+    about->rate_wanted = plan->rate;
+}
+
+static int run_once(struct run *run, struct results *results)
+{
+    struct error error = {.line = 0};
+    const struct progress_style style = progress_style_of(run->arguments->err);
+    describe(run, results);
+    run->watch.progress = progress_new(run->arguments->err, &style);
+    int code = engine_run(&run->plan, &run->watch, results, &error);
+    progress_free(run->watch.progress);
+    run->watch.progress = NULL;
+    if (code < 0) {
+        return arguments_fail(run->arguments, "%s", error.message);
+    }
+    engine_judge(results);
+    return 0;
+}
+
+static int close_ledger(struct run *run)
+{
+    struct ledger *ledger = run->ledger;
+    run->ledger = NULL;
+    run->plan.ledger = NULL;
+    return ledger_close(ledger) < 0
+               ? arguments_fail(run->arguments, "the ledger could not be written")
+               : 0;
+}
+
+static int run_and_conclude(struct run *run)
+{
+    char path[4096];
+    struct results *results = results_new();
+    if (results == NULL) {
+        return arguments_fail(run->arguments, "no memory");
+    }
+    int status = run_once(run, results);
+    status = status != 0 ? status : close_ledger(run);
+    if (status == 0 && arguments_have(run->arguments, "verify") &&
+        ledger_path(run, path, sizeof path)) {
+        status = verify_ledger(run->arguments, path, results);
+    }
+    status = status != 0 ? status : conclude(run->arguments, results);
+    results_free(results);
+    return status;
+}
+
+/* ---- The search for capacity ---- */
+
+static enum trial_verdict judge_trial(const struct run *run, const struct results *results)
+{
+    if (!results->is_valid) {
+        return TRIAL_INVALID;
+    }
+    return slo_evaluate(&run->slo, results, NULL) == SLO_MET ? TRIAL_MET : TRIAL_MISSED;
+}
+
+static void print_step(const struct run *run, const struct capacity_step *step)
+{
+    FILE *out = run->arguments->out;
+    switch (step->state) {
+    case CAPACITY_FOUND:
+        fprintf(out, "capacity: %.0f/s meets the SLO, twice\n", step->rate);
+        break;
+    case CAPACITY_NONE:
+        fputs("capacity: even the lowest rate misses the SLO\n", out);
+        break;
+    case CAPACITY_GENERATOR:
+        fprintf(out, "capacity: at least %.0f/s; the generator can do no more\n", step->rate);
+        break;
+    case CAPACITY_UNSETTLED:
+        fprintf(out, "capacity: between %.0f/s and %.0f/s\n", step->rate, step->above);
+        break;
+    case CAPACITY_TRY:
+        break;
+    }
+}
+
+static int find_capacity(struct run *run)
+{
+    struct trial trials[TRIALS_MAX] = {{.rate = 0}};
+    size_t count = 0;
+    const struct capacity_limits limits = {.start = run->plan.rate,
+                                           .min = 1,
+                                           .max = 10e6,
+                                           .precision = 0.05,
+                                           .trials_max = TRIALS_MAX};
+    struct capacity_step step = capacity_next(&limits, trials, count);
+    while (step.state == CAPACITY_TRY && count < TRIALS_MAX) {
+        struct results *results = results_new();
+        run->plan.rate = step.rate;
+        int status = results == NULL ? EXIT_STATUS_FAILED : run_once(run, results);
+        if (status != 0) {
+            results_free(results);
+            return status;
+        }
+        trials[count] = (struct trial){.rate = step.rate, .verdict = judge_trial(run, results)};
+        fprintf(run->arguments->out, "%.0f/s: %s (p99 %.1f ms, %llu failed)\n", step.rate,
+                trials[count].verdict == TRIAL_MET      ? "met"
+                : trials[count].verdict == TRIAL_MISSED ? "missed"
+                                                        : "generator too slow",
+                (double)histogram_quantile(&results->latency, 0.99) / 1000,
+                (unsigned long long)results_failed(results));
+        fflush(run->arguments->out);
+        count++;
+        results_free(results);
+        step = capacity_next(&limits, trials, count);
+    }
+    print_step(run, &step);
+    return step.state == CAPACITY_NONE        ? EXIT_STATUS_FAILED
+           : step.state == CAPACITY_GENERATOR ? EXIT_STATUS_INVALID
+                                              : EXIT_STATUS_FINE;
+}
+
+static int check_search(const struct run *run)
+{
+    if (arguments_have(run->arguments, "find-capacity") &&
+        (run->plan.rate <= 0 || run->slo.count == 0)) {
+        return arguments_misuse(run->arguments, "--find-capacity needs --slo and a --rate to begin "
+                                                "with");
+    }
+    return 0;
+}
+
+int command_run(const struct arguments *arguments)
+{
+    struct run run = {
+        .arguments = arguments,
+        .plan = {.seed = 1, .timeout = 30 * USEC_PER_SEC, .grace = 5 * USEC_PER_SEC},
+        .duration = 10 * USEC_PER_SEC,
+    };
+    int status = take_numbers(&run);
+    status = status != 0 ? status : take_slo(&run);
+    status = status != 0 ? status : take_event(&run);
+    status = status != 0 ? status : take_scenario(&run);
+    status = status != 0 ? status : check_search(&run);
+    status = status != 0 ? status : take_target(arguments, &run.target, &run.plan.tls);
+    status = status != 0 ? status : take_identities(&run);
+    status = status != 0 ? status : meet_server(&run);
+    status = status != 0 ? status : take_ledger(&run);
+    if (status == 0) {
+        status = arguments_have(arguments, "find-capacity") ? find_capacity(&run)
+                                                            : run_and_conclude(&run);
+    }
+    if (ledger_close(run.ledger) < 0 && status == 0) {
+        status = EXIT_STATUS_FAILED;
+    }
+    engine_forget_server(&run.fleet);
+    identities_free(run.identities);
+    scenario_free(run.loaded);
+    tls_context_unref(run.plan.tls);
+    return status;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run: threads are made and started, watched once a second, joined, summed up. The main thread.
+ */
+#ifndef PORTICO_FLOOD_ENGINE_H
+#define PORTICO_FLOOD_ENGINE_H
+
+#include <stdbool.h>
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "results.h"
+#include "worker.h"
+
+struct progress;
+
+/* More than this and the run says more about the generator than about the server. */
+#define ENGINE_LATENESS_MAX USEC_PER_MSEC
+
+/* Fetch /server.pem of the plan's target, and fill in the fleet's server with it. 0 or a negative
+ * errno with words; then engine_forget_server(). */
+MUST_CHECK int engine_meet_server(const struct target *target, struct tls_context *tls,
+                                  usec_t timeout, struct fleet *fleet, struct error *error);
+void engine_forget_server(struct fleet *fleet);
+
+struct engine_watch {
+    struct progress *progress; /* borrowed; NULL: nobody looks */
+    const char *event_command; /* run with the shell when `event` begins; NULL: none */
+    enum scenario_event event;
+};
+
+/* Run the plan whose crew is not there yet; fills `results`, of which the description is the
+ * caller's but for times and memory. Ends early on SIGINT and SIGTERM. 0 or a negative errno with
+ * words. */
+MUST_CHECK int engine_run(struct run_plan *plan, const struct engine_watch *watch,
+                          struct results *results, struct error *error);
+
+/* Declare the run invalid when the generator was the bottleneck. */
+void engine_judge(struct results *results);
+
+#endif
