@@ -114,11 +114,23 @@ static int share_passed(const int *chosen, unsigned count, struct worker *const 
 
 /* ---- Sockets of our own ---- */
 
+/* Sockets that share a port also share it with those of another balancer, which would get a part of
+ * our connections without anybody noticing. So see first that nobody else is there. */
+static int see_that_it_is_free(const struct address *address, struct error *error)
+{
+    const struct listen_options alone = {.backlog = 1};
+    int fd = address_port(address) == 0 ? -1 : socket_listen(address, &alone, error);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return address_port(address) == 0 || fd >= 0 ? 0 : fd;
+}
+
 /* Each worker listens on the same port; the first one decides which that is, if any may be. */
 static int bind_all(struct worker *const *workers, unsigned worker_count, bool is_tls,
                     struct address *address, struct error *error)
 {
-    int code = 0;
+    int code = see_that_it_is_free(address, error);
     for (unsigned i = 0; code >= 0 && i < worker_count; i++) {
         code = listener_bind(address, error);
         if (code >= 0) {

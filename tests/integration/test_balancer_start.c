@@ -65,6 +65,19 @@ Test(balancer_start, fails_when_its_port_is_taken)
     end(&scene);
 }
 
+Test(balancer_start, fails_when_another_balancer_has_its_port)
+{
+    struct scene scene;
+    struct scene other;
+    begin(&other);
+    balancer_start(&other.balancer);
+    begin(&scene);
+    balancer_set(&scene.balancer, "Balancer.bind_port=%u", other.balancer.port);
+    assert_refuses(&scene, "cannot listen on 127.0.0.1:");
+    end(&scene);
+    end(&other);
+}
+
 /* When other ports are listened on already. */
 Test(balancer_start, fails_when_its_tls_port_is_taken)
 {
