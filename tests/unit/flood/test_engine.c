@@ -76,13 +76,20 @@ static void run_against(struct flood_server_options options)
     CHECK(engine_run(&plan, &nobody, results, &error) == 0);
 }
 
+/* Failures that say something of the server. On a busy machine, or under a sanitizer, a poll may
+ * still be under way at the end of the run. */
+static uint64_t told(void)
+{
+    return results_failed(results) - results_failures(results, STR("unfinished"));
+}
+
 /* Every poll failed, and for that reason alone. */
 static void expect_all(const char *fault)
 {
-    cr_expect_gt(results_failed(results), 0);
+    cr_expect_gt(told(), 0);
     cr_expect_eq(results->totals.ok, 0, "%llu were believed",
                  (unsigned long long)results->totals.ok);
-    cr_expect_eq(results_failures(results, str_from(fault)), results_failed(results),
+    cr_expect_eq(results_failures(results, str_from(fault)), told(),
                  "%s is counted as %s", fault, results->failures[0].name);
 }
 
@@ -124,7 +131,7 @@ Test(engine, an_answer_that_comes_again_is_replayed)
     cr_expect_leq(results_failures(results, STR("replayed")), AGENTS);
     cr_expect_eq(results_failures(results, STR("replayed")) +
                      results_failures(results, STR("wrong-nonce")),
-                 results_failed(results));
+                 told());
 }
 
 Test(engine, an_answer_that_ends_early_is_truncated)
