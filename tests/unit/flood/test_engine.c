@@ -89,8 +89,8 @@ static void expect_all(const char *fault)
     cr_expect_gt(told(), 0);
     cr_expect_eq(results->totals.ok, 0, "%llu were believed",
                  (unsigned long long)results->totals.ok);
-    cr_expect_eq(results_failures(results, str_from(fault)), told(),
-                 "%s is counted as %s", fault, results->failures[0].name);
+    cr_expect_eq(results_failures(results, str_from(fault)), told(), "%s is counted as %s", fault,
+                 results->failures[0].name);
 }
 
 Test(engine, an_honest_server_is_believed)
