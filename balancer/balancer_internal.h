@@ -15,6 +15,7 @@ struct resolver;
 
 LIST_DECLARE(question_list, struct question, link);
 
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what is shared has lines of its own */
 struct balancer {
     struct loop *loop;
     const struct command_line *line; /* borrowed */
