@@ -9,6 +9,7 @@
 
 #include "config/option.h"
 
+PRINTF_LIKE(2, 0)
 static void say(const struct arguments *arguments, const char *format, va_list list)
 {
     fprintf(arguments->err, "portico-flood %s: ", arguments->command);

@@ -29,7 +29,7 @@ Test(capacity, finds_the_highest_rate_within_the_precision)
 {
     for (double capacity = 11; capacity < 1e6; capacity *= 1.37) {
         size_t count;
-        struct capacity_step step = search(&limits, capacity, INFINITY, &count);
+        struct capacity_step step = search(&limits, capacity, (double)INFINITY, &count);
         cr_assert_eq(step.state, CAPACITY_FOUND, "%g", capacity);
         cr_assert(step.rate <= capacity && step.rate * 1.0501 >= capacity, "%g of %g", step.rate,
                   capacity);
@@ -41,7 +41,7 @@ Test(capacity, the_answer_was_met_twice)
 {
     size_t count;
     size_t met = 0;
-    struct capacity_step step = search(&limits, 3333, INFINITY, &count);
+    struct capacity_step step = search(&limits, 3333, (double)INFINITY, &count);
     for (size_t i = 0; i < count; i++) {
         met += trials[i].rate == step.rate && trials[i].verdict == TRIAL_MET;
     }
@@ -51,7 +51,7 @@ Test(capacity, the_answer_was_met_twice)
 Test(capacity, says_when_even_the_lowest_is_missed)
 {
     size_t count;
-    cr_assert_eq(search(&limits, 5, INFINITY, &count).state, CAPACITY_NONE);
+    cr_assert_eq(search(&limits, 5, (double)INFINITY, &count).state, CAPACITY_NONE);
 }
 
 Test(capacity, stops_at_the_highest_that_is_allowed)
@@ -59,7 +59,7 @@ Test(capacity, stops_at_the_highest_that_is_allowed)
     struct capacity_limits low = limits;
     low.max = 700;
     size_t count;
-    struct capacity_step step = search(&low, 1e5, INFINITY, &count);
+    struct capacity_step step = search(&low, 1e5, (double)INFINITY, &count);
     cr_assert_eq(step.state, CAPACITY_FOUND);
     cr_assert_eq(step.rate, 700);
 }
