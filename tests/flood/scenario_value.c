@@ -53,7 +53,9 @@ const char *word_suggest(struct str word, const char *const *words, size_t count
 bool reader_quantity(struct reader *reader, const char *key, const struct node *node,
                      enum option_type type, int64_t min, int64_t max, int64_t *number)
 {
-    const struct option option = {.key = key, .type = type, .min = min, .max = max};
+    /* With a default, so that an empty value is a mistake and does not mean "unset". */
+    const struct option option = {
+        .key = key, .type = type, .initial = "", .min = min, .max = max};
     struct value value = {0};
     struct error error = {.line = 0};
     char hint[256] = "";
