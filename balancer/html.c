@@ -120,10 +120,10 @@ void html_latency(struct html *html, usec_t duration)
     double msec = (double)duration / 1e3;
     if (duration < USEC_PER_MSEC) {
         html_printf(html, "%lld µs", (long long)duration);
-    } else if (msec < 99.5) {
+    } else if (msec < 999.5) {
         html_printf(html, msec < 9.95 ? "%.1f ms" : "%.0f ms", msec);
     } else if (duration < USEC_PER_MINUTE) {
-        html_printf(html, msec < 9950 ? "%.2f s" : "%.0f s", msec / 1e3);
+        html_printf(html, msec < 9950 ? "%.1f s" : "%.0f s", msec / 1e3);
     } else {
         html_age(html, duration);
     }

@@ -22,12 +22,14 @@ struct status_view {
 /* A port of the range that nobody ever had is no news. */
 bool status_is_of_interest(const struct status_view *view, const struct member *member);
 
-/* " for 3 min", or nothing while it is as it was at the start. */
+/* "for 3 min", or nothing while it is as it was at the start. */
 void status_put_since(struct status_view *view, const struct member *member);
-/* "12:03:07 UTC" */
+/* "12:03:07", in UTC. */
 void status_put_time(struct status_view *view, usec_t wall, bool with_date);
 /* A cell of a table. */
 void status_put_cell(struct status_view *view, int64_t number);
+/* A duration that was read from buckets. */
+void status_put_latency(struct status_view *view, usec_t quantile);
 void status_put_quantile(struct status_view *view, const uint64_t counts[METRIC_BUCKET_COUNT],
                          double quantile);
 

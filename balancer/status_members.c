@@ -9,7 +9,7 @@
 static const char *state_meaning(enum health_state state)
 {
     static const char *const meanings[HEALTH_WORDS] = {
-        [HEALTH_UP] = "answers",
+        [HEALTH_UP] = "",
         [HEALTH_DOWN] = "listens, but fails its probes",
         [HEALTH_ABSENT] = "nobody listens",
         [HEALTH_EJECTED] = "failed too often in a row",
@@ -80,12 +80,16 @@ static void put_state(struct status_view *view, const struct member *member)
     struct html *html = &view->html;
     enum health_state state = health_state(member_health(member));
     html_printf(html,
-                "<td><span class=\"state %s\"><span aria-hidden=\"true\">%s</span> %s</span>"
-                "<small>%s",
-                state_style(state), state_sign(state), health_state_word(state),
-                state_meaning(state));
+                "<td class=\"nowrap\"><span class=\"state %s\"><span "
+                "aria-hidden=\"true\">%s</span> %s</span>"
+                " <span class=\"quiet\">",
+                state_style(state), state_sign(state), health_state_word(state));
     status_put_since(view, member);
-    html_put(html, "</small></td>");
+    html_put(html, "</span>");
+    if (state != HEALTH_UP) {
+        html_printf(html, "<small>%s</small>", state_meaning(state));
+    }
+    html_put(html, "</td>");
 }
 
 static void put_member(struct status_view *view, size_t index, const struct history_member *recent,

@@ -18,6 +18,9 @@
 /* status/page.html, style.css, script.js */
 extern const struct str status_page, status_style, status_script;
 
+/* What the outermost buckets tell (METRIC_BUCKETS). */
+enum { METRIC_FIRST_BOUND = 10, METRIC_LAST_BOUND = 60000000 };
+
 /* ---- What several parts show ---- */
 
 /* A port of the range that nobody ever had is no news. */
@@ -31,7 +34,7 @@ bool status_is_of_interest(const struct status_view *view, const struct member *
 void status_put_since(struct status_view *view, const struct member *member)
 {
     if (member->changed_at > 0) {
-        html_put(&view->html, " for ");
+        html_put(&view->html, "for ");
         html_age(&view->html, view->now - member->changed_at);
     }
 }
@@ -42,7 +45,7 @@ void status_put_time(struct status_view *view, usec_t wall, bool with_date)
     time_t seconds = (time_t)(wall / USEC_PER_SEC);
     struct tm parts;
     gmtime_r(&seconds, &parts);
-    strftime(text, sizeof text, with_date ? "%Y-%m-%d %H:%M:%S UTC" : "%H:%M:%S UTC", &parts);
+    strftime(text, sizeof text, with_date ? "%Y-%m-%d %H:%M:%S" : "%H:%M:%S", &parts);
     html_put(&view->html, text);
 }
 
@@ -53,13 +56,23 @@ void status_put_cell(struct status_view *view, int64_t number)
     html_put(&view->html, "</td>");
 }
 
+void status_put_latency(struct status_view *view, usec_t quantile)
+{
+    if (quantile <= METRIC_FIRST_BOUND) {
+        html_printf(&view->html, "≤ %d µs", METRIC_FIRST_BOUND);
+        return;
+    }
+    html_put(&view->html, quantile >= METRIC_LAST_BOUND ? "&gt; " : "");
+    html_latency(&view->html, quantile);
+}
+
 void status_put_quantile(struct status_view *view, const uint64_t counts[METRIC_BUCKET_COUNT],
                          double quantile)
 {
     usec_t duration = metrics_quantile(counts, quantile);
     html_put(&view->html, "<td class=\"number\">");
     if (duration > 0) {
-        html_latency(&view->html, duration);
+        status_put_latency(view, duration);
     } else {
         html_put(&view->html, "–");
     }

@@ -6,7 +6,7 @@
 
 #include "recent.h"
 
-enum { REASONS_SHOWN = 12 };
+enum { REASONS_SHOWN = 12, EXCERPT_SHOWN = 64 };
 
 /* ---- Connections ---- */
 
@@ -87,7 +87,7 @@ static size_t gather_rejected(const struct status_view *view,
 static void put_rejected(struct status_view *view, const struct rejected *rejected)
 {
     unsigned status = reason_status(rejected->reason);
-    html_put(&view->html, "<tr><th scope=\"row\"><code>");
+    html_put(&view->html, "<tr><th scope=\"row\" class=\"nowrap\"><code>");
     html_put(&view->html, reason_code(rejected->reason));
     html_put(&view->html, "</code></th><td>");
     html_text(&view->html, str_from(reason_sentence(rejected->reason)));
@@ -110,7 +110,8 @@ void status_write_reasons(struct status_view *view)
     }
     html_put(&view->html,
              "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"refused\">"
-             "<table><thead><tr><th scope=\"col\">Reason</th><th scope=\"col\">Meaning</th>"
+             "<table class=\"wide\"><thead><tr><th scope=\"col\">Reason</th><th "
+             "scope=\"col\">Meaning</th>"
              "<th scope=\"col\" class=\"number\">Status</th>"
              "<th scope=\"col\" class=\"number\">Since the start</th></tr></thead><tbody>");
     for (size_t i = 0; i < count && i < REASONS_SHOWN; i++) {
@@ -123,6 +124,15 @@ void status_write_reasons(struct status_view *view)
     }
 }
 
+/* Of what was not understood even as far as its method and target: the bytes around the place. */
+static void put_excerpt(struct status_view *view, const struct recent_error *error)
+{
+    struct str excerpt = str_make((const char *)error->excerpt, error->excerpt_len);
+    size_t place = error->offset - error->excerpt_at;
+    size_t first = place > EXCERPT_SHOWN / 2 ? place - EXCERPT_SHOWN / 2 : 0;
+    html_text(&view->html, str_first(str_skip(excerpt, first), EXCERPT_SHOWN));
+}
+
 static void put_error(struct status_view *view, const struct recent_error *error)
 {
     const struct recent_request *request = &error->request;
@@ -132,7 +142,11 @@ static void put_error(struct status_view *view, const struct recent_error *error
     html_put(html, "</td><td class=\"nowrap\">");
     html_text(html, str_from(request->client));
     html_put(html, "</td><td class=\"request\"><code>");
-    html_text(html, str_from(request->text[0] == '\0' ? "(not understood)" : request->text));
+    if (request->text[0] != '\0') {
+        html_text(html, str_from(request->text));
+    } else {
+        put_excerpt(view, error);
+    }
     html_put(html, "</code></td><td>");
     html_text(html, str_from(reason_sentence(request->reason)));
     html_printf(html, "<small>%s, byte %lu</small></td></tr>", reason_code(request->reason),
@@ -148,7 +162,8 @@ void status_write_errors(struct status_view *view)
     }
     html_put(&view->html,
              "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"last\">"
-             "<table><thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Client</th>"
+             "<table class=\"wide\"><thead><tr><th scope=\"col\">Time, UTC</th><th "
+             "scope=\"col\">Client</th>"
              "<th scope=\"col\">Request</th><th scope=\"col\">Why</th></tr></thead><tbody>");
     for (size_t i = 0; i < call->count && i < STATUS_ERRORS_SHOWN; i++) {
         put_error(view, &call->errors[i]);

@@ -71,48 +71,45 @@ static double largest(const struct status_view *view, chart_value *value)
     return most;
 }
 
-enum { CHART_WIDTH = HISTORY_SAMPLES - 2, CHART_HEIGHT = 40, CHART_TOP = 4 };
+enum { CHART_WIDTH = 300, CHART_HEIGHT = 40, CHART_TOP = 4 };
 
-/* The oldest on the left; what is not known yet is left empty. */
-static void put_points(struct status_view *view, chart_value *value, double most)
-{
-    size_t age = HISTORY_SAMPLES - 1;
-    while (age > 0 && history_at(view->history, age) == NULL) {
-        age--;
-    }
-    for (; age > 0; age--) {
-        double here = value(history_at(view->history, age - 1), history_at(view->history, age));
-        double y = most > 0 ? (CHART_HEIGHT - 1) - here / most * (CHART_HEIGHT - 1 - CHART_TOP)
-                            : CHART_HEIGHT - 1;
-        html_printf(&view->html, "L%zu %.1f", (size_t)CHART_WIDTH - (age - 1), y);
-    }
-}
-
-static size_t chart_start(const struct status_view *view)
+static size_t count_steps(const struct status_view *view)
 {
     size_t count = 0;
-    while (history_at(view->history, count) != NULL) {
+    while (history_at(view->history, count + 1) != NULL) {
         count++;
     }
-    return count < 2 ? CHART_WIDTH : CHART_WIDTH - (count - 2);
+    return count;
 }
 
-/* The line, and the same closed along the bottom. */
+/* From the oldest on the left, over the whole width however few they are. */
+static void put_points(struct status_view *view, chart_value *value, size_t steps, double most)
+{
+    for (size_t age = steps; age > 0; age--) {
+        double here = value(history_at(view->history, age - 1), history_at(view->history, age));
+        double x = (double)CHART_WIDTH * (double)(steps - age) / (double)(steps - 1);
+        double y = CHART_HEIGHT - here / most * (CHART_HEIGHT - CHART_TOP);
+        html_printf(&view->html, "%s%.1f %.1f", age == steps ? "" : "L", x, y);
+    }
+}
+
+/* The line, and the same closed along the bottom. Nothing to see is nothing. */
 static void put_chart(struct status_view *view, chart_value *value)
 {
     struct html *html = &view->html;
     double most = largest(view, value);
-    size_t start = chart_start(view);
+    size_t steps = count_steps(view);
     html_printf(html,
                 "<svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" aria-hidden=\"true\">",
                 CHART_WIDTH, CHART_HEIGHT);
-    html_printf(html, "<path class=\"area\" d=\"M%zu %d", start, CHART_HEIGHT);
-    put_points(view, value, most);
-    /* A path of lines begins with a move: to where the first of them leads anyway. */
-    html_printf(html, "V%dz\"/><path class=\"line\" d=\"M%zu %d", CHART_HEIGHT, start,
-                CHART_HEIGHT - 1);
-    put_points(view, value, most);
-    html_put(html, "\"/></svg>");
+    if (steps > 1 && most > 0) {
+        html_put(html, "<path class=\"area\" d=\"M");
+        put_points(view, value, steps, most);
+        html_printf(html, "V%dH0z\"/><path class=\"line\" d=\"M", CHART_HEIGHT);
+        put_points(view, value, steps, most);
+        html_put(html, "\"/>");
+    }
+    html_put(html, "</svg>");
 }
 
 /* The newest sample, and one that is about ten seconds older. */
@@ -153,7 +150,9 @@ static void put_request_tile(struct status_view *view)
     html_rate(html, recent_rate(view, requests_of));
     html_put(html, "</p><p class=\"note\">at most ");
     html_rate(html, largest(view, requests_of));
-    html_put(html, " in five minutes");
+    html_put(html, " in ");
+    html_age(html,
+             history_at(view->history, 0)->at - history_at(view->history, count_steps(view))->at);
     end_tile(view, requests_of);
 }
 
@@ -177,9 +176,9 @@ static void put_latency_tile(struct status_view *view)
     bool is_known = buckets_between(now, before, REQUEST_TOTAL, counts);
     begin_tile(view, "Latency, p99", "");
     if (is_known) {
-        html_latency(html, metrics_quantile(counts, 0.99));
+        status_put_latency(view, metrics_quantile(counts, 0.99));
         html_put(html, "</p><p class=\"note\">half are within ");
-        html_latency(html, metrics_quantile(counts, 0.5));
+        status_put_latency(view, metrics_quantile(counts, 0.5));
     } else {
         html_put(html, "–</p><p class=\"note\">no request in ten seconds");
     }

@@ -78,7 +78,7 @@ static void put_troubled(struct status_view *view)
         }
         html_put(html, count == 1 ? "<p>" : "; ");
         html_text(html, str_from(member->name));
-        html_printf(html, " is %s", health_state_word(state));
+        html_printf(html, " is %s ", health_state_word(state));
         status_put_since(view, member);
     }
     if (count > TROUBLED_SHOWN) {
@@ -112,6 +112,7 @@ void status_write_verdict(struct status_view *view)
 void status_write_clock(struct status_view *view)
 {
     status_put_time(view, clock_wall(&clock_system), false);
+    html_put(&view->html, " UTC");
 }
 
 static void put_reload(struct status_view *view)
@@ -124,6 +125,7 @@ static void put_reload(struct status_view *view)
     }
     html_put(html, reloaded->code < 0 ? "<span class=\"bad\">✕ reload of " : "<span>reloaded ");
     status_put_time(view, reloaded->wall, true);
+    html_put(html, " UTC");
     if (reloaded->code < 0) {
         html_put(html, " refused: ");
         html_text(html, str_from(reloaded->words));

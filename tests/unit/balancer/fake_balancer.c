@@ -21,10 +21,12 @@ static struct config *load_config(void)
 
 static void set_member(struct balancer *balancer, unsigned i, struct health health)
 {
+    struct error error;
     struct member *member = &balancer->members[i];
     member->id = i + 1;
     snprintf(member->name, sizeof member->name, "localhost:%u", 8080 + i);
-    address_set_port(&member->address, (uint16_t)(8080 + i));
+    cr_assert_eq(
+        address_from_host(STR("127.0.0.1"), (uint16_t)(8080 + i), &member->address, &error), 0);
     member->counters = counters_member(balancer->counters, member->name);
     atomic_init(&member->health, health_pack(health));
 }
