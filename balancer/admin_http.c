@@ -24,6 +24,7 @@ struct admin_http {
     struct history *history;
     struct buffer page;
     usec_t page_at;
+    size_t metrics_bytes; /* of the last answer, and some more */
     char page_policy[STATUS_PAGE_POLICY_SIZE];
 };
 
@@ -63,6 +64,8 @@ static void put_answer(struct admin_stream *stream, unsigned status, struct str 
     ssize_t len = http1_write_response(head, sizeof head, &response, &rewrite);
     CHECK(len > 0);
     stream->is_closing = !stream->keep_alive;
+    int unused = buffer_reserve(&stream->out, (size_t)len + body.len);
+    (void)unused; /* appending tells */
     admin_stream_put(stream, str_make(head, (size_t)len));
     if (!stream->is_head && !stream->is_closed && body.len > 0) {
         admin_stream_put(stream, body);
@@ -119,12 +122,18 @@ static void answered(struct admin_stream *stream, const struct admin_answer *ans
     put_answer(stream, answer->is_error ? 500 : 200, json_type, NULL, buffer_view(&answer->out));
 }
 
+/* Megabytes, when members are many; room for as much as the last time, so that it does not grow and
+ * move while it is written. */
 static void answer_metrics(struct admin_stream *stream)
 {
+    struct admin_http *http = stream->context;
     struct buffer text;
     buffer_init(&text, ADMIN_ANSWER_MAX);
     balancer_show_members(stream->balancer);
+    int unused = buffer_reserve(&text, http->metrics_bytes);
+    (void)unused; /* it asks again where it must */
     if (metrics_write(counters_metrics(balancer_counters(stream->balancer)), &text) == 0) {
+        http->metrics_bytes = buffer_size(&text) + 4096;
         put_answer(stream, 200, metrics_type, NULL, buffer_view(&text));
     } else {
         refuse(stream, 500, "no_memory", "the metrics do not fit");
