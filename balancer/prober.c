@@ -220,7 +220,7 @@ static void probe_is_over(void *context, enum probe_result result)
     slot->probe = NULL;
     slot->is_known = true;
     if (result == PROBE_GOOD) {
-        slot->member->probe_time = loop_now(prober->loop) - slot->begun;
+        slot->member->probe_time = larger(loop_now(prober->loop) - slot->begun, 1);
     }
     prober->under_way--;
     move_presence(slot, result);
