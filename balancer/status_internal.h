@@ -19,7 +19,7 @@ struct status_view {
     usec_t now;
 };
 
-/* A port of the range that nobody ever had is no news. */
+/* A port of the range that nobody has is no news, unless somebody had it within the hour. */
 bool status_is_of_interest(const struct status_view *view, const struct member *member);
 
 /* "for 3 min", or nothing while it is as it was at the start. */

@@ -18,16 +18,21 @@
 /* status/page.html, style.css, script.js */
 extern const struct str status_page, status_style, status_script;
 
+/* How long a member that left is missed. */
+#define NEWS_TIME USEC_PER_HOUR
+
 /* What the outermost buckets tell (METRIC_BUCKETS). */
 enum { METRIC_FIRST_BOUND = 10, METRIC_LAST_BOUND = 60000000 };
 
 /* ---- What several parts show ---- */
 
-/* A port of the range that nobody ever had is no news. */
 bool status_is_of_interest(const struct status_view *view, const struct member *member)
 {
     struct metrics *metrics = counters_metrics(balancer_counters(view->balancer));
-    return health_state(member_health(member)) != HEALTH_ABSENT ||
+    if (health_state(member_health(member)) != HEALTH_ABSENT) {
+        return true;
+    }
+    return member->changed_at > 0 && view->now - member->changed_at < NEWS_TIME &&
            metrics_value(metrics, member->counters.requests) > 0;
 }
 

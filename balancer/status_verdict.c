@@ -78,7 +78,8 @@ static void put_troubled(struct status_view *view)
         }
         html_put(html, count == 1 ? "<p>" : "; ");
         html_text(html, str_from(member->name));
-        html_printf(html, " is %s ", health_state_word(state));
+        bool is_new = member->changed_at > 0;
+        html_printf(html, is_new ? " has been %s " : " is %s", health_state_word(state));
         status_put_since(view, member);
     }
     if (count > TROUBLED_SHOWN) {

@@ -164,17 +164,23 @@ Test(status_page, is_well_formed_and_whole)
     expect("<dt><code>drain PORT|HOST:PORT</code></dt>");
 }
 
-Test(status_page, folds_ports_that_nobody_ever_had)
+Test(status_page, folds_ports_that_nobody_has_or_had_lately)
 {
     look();
     expect_none("<th scope=\"row\">localhost:8081</th>");
     expect("1 more port where nobody listens</summary><p>localhost:8081</p>");
     struct record record = {.request_id = "", .status = 200, .member = &balancer->members[1]};
     counters_record(balancer->shard, &record);
+    balancer->members[1].changed_at = timepiece.now;
     look();
     expect("<th scope=\"row\">localhost:8081</th>");
     expect("1 of 3 members usable</h1>");
     expect_none("more port");
+    clock_fake_advance(&timepiece, USEC_PER_HOUR);
+    cr_assert_eq(loop_turn(balancer->loop, 0), 0);
+    look();
+    expect_none("<th scope=\"row\">localhost:8081</th>");
+    expect("1 of 2 members usable</h1>");
 }
 
 Test(status_page, says_what_is_wrong)
@@ -187,7 +193,7 @@ Test(status_page, says_what_is_wrong)
     cr_assert_eq(loop_turn(balancer->loop, 0), 0);
     look();
     expect("No member is well: requests go to those that are there</h1>");
-    expect("localhost:8080 is ejected for 2 min");
+    expect("localhost:8080 has been ejected for 2 min");
     expect("1,234 silent");
     balancer->is_stopping = true;
     look();
