@@ -49,8 +49,8 @@ static unsigned long long worker_count(const struct config *config)
 unsigned long long check_balancer_needs(const struct config *config, char sum[CHECK_SUM_SIZE])
 {
     struct port_range range = config_frontend_range(config);
-    unsigned long long members = config_list(config, "Balancer.hosts").count *
-                                 (unsigned long long)(range.last - range.first + 1);
+    unsigned long long members =
+        config_list(config, "Balancer.hosts").count * (range.last - range.first + 1ULL);
     unsigned long long clients = (unsigned long long)config_int(config, "Balancer.max_connections");
     unsigned long long flying =
         members * (unsigned long long)config_int(config, "Balancer.member_in_flight");
@@ -261,7 +261,7 @@ static void compare_machine(struct check_report *report, const struct check_scen
                             unsigned long long instance, unsigned long long balancer)
 {
     struct port_range range = config_frontend_range(scene->config);
-    unsigned long long instances = (unsigned long long)(range.last - range.first + 1);
+    unsigned long long instances = (range.last - range.first + 1ULL);
     unsigned long long needed = instances * instance + balancer;
     unsigned long long most = instance > balancer ? instance : balancer;
     unsigned long long limit;

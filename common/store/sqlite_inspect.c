@@ -37,7 +37,7 @@ static char *make_uri(const char *path, const char *query)
         bool is_plain = strchr("?#%", path[i]) == NULL;
         at += sprintf(at, is_plain ? "%c" : "%%%02X", (unsigned char)path[i]);
     }
-    strcpy(at, query);
+    memcpy(at, query, strlen(query) + 1);
     return uri;
 }
 
