@@ -14,7 +14,7 @@
 enum { STATE_LISTEN = 0x0a };
 
 /* The inode of a listening socket, 0: none in this table. */
-static unsigned long find_inode(const char *table, uint16_t port)
+static unsigned long find_inode(const char *table, uint16_t port, unsigned *uid)
 {
     char line[512];
     unsigned long found = 0;
@@ -22,12 +22,14 @@ static unsigned long find_inode(const char *table, uint16_t port)
     while (file != NULL && found == 0 && fgets(line, sizeof line, file) != NULL) {
         unsigned local = 0;
         unsigned state = 0;
+        unsigned owner = 0;
         unsigned long inode = 0;
         /* sl local:port remote:port state queues timer retransmits uid timeout inode */
-        if (sscanf(line, "%*s %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu", &local, &state,
-                   &inode) == 3 &&
+        if (sscanf(line, "%*s %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %u %*s %lu", &local, &state,
+                   &owner, &inode) == 4 &&
             local == port && state == STATE_LISTEN) {
             found = inode;
+            *uid = owner;
         }
     }
     if (file != NULL) {
@@ -95,12 +97,13 @@ static void find_process(unsigned long inode, struct port_holder *holder)
 
 int port_holder_find(uint16_t port, struct port_holder *holder)
 {
-    unsigned long inode = find_inode("/proc/net/tcp", port);
-    inode = inode != 0 ? inode : find_inode("/proc/net/tcp6", port);
+    unsigned uid = 0;
+    unsigned long inode = find_inode("/proc/net/tcp", port, &uid);
+    inode = inode != 0 ? inode : find_inode("/proc/net/tcp6", port, &uid);
     if (inode == 0) {
         return 0;
     }
-    *holder = (struct port_holder){.pid = 0};
+    *holder = (struct port_holder){.uid = uid};
     find_process(inode, holder);
     return 1;
 }

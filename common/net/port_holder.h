@@ -11,6 +11,7 @@
 struct port_holder {
     long pid;      /* 0: not known */
     char name[64]; /* "portico-frontend"; empty: not known */
+    unsigned uid;  /* whose socket it is, which everybody may see */
 };
 
 /* 1, or 0: nobody listens there, as far as can be seen. */
