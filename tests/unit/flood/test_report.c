@@ -223,7 +223,8 @@ Test(report, phases_are_told_on_the_page_and_in_the_summary)
 {
     add_phases();
     write_html();
-    cr_expect_not_null(strstr(text, "&#60;warm-up&#62; <span class=\"soft\">(not measured)</span>"));
+    cr_expect_not_null(
+        strstr(text, "&#60;warm-up&#62; <span class=\"soft\">(not measured)</span>"));
     free(text);
     FILE *out = open_memstream(&text, &size);
     report_write_text(results, out);
