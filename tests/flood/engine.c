@@ -15,6 +15,7 @@
 #include "client.h"
 #include "crew.h"
 #include "net/loop.h"
+#include "phases.h"
 #include "progress.h"
 #include "reaction.h"
 #include "target.h"
@@ -119,6 +120,8 @@ struct watcher {
     usec_t start;
     const struct scenario_phase *phase;
     struct reactions *reactions;
+    struct phases *phases;
+    struct tally *turn; /* when one phase ends and the next begins */
 };
 
 static volatile sig_atomic_t was_interrupted;
@@ -143,10 +146,15 @@ static void note_phase(struct watcher *watcher, usec_t elapsed)
     usec_t begin;
     const struct scenario_phase *phase =
         scenario_phase_at(watcher->plan->scenario, elapsed, &begin);
-    if (phase != watcher->phase && phase != NULL && phase->event != EVENT_NONE) {
-        reactions_begin(watcher->reactions, phase->event, elapsed);
+    if (phase == watcher->phase) {
+        return;
     }
     watcher->phase = phase;
+    sum_up(watcher, watcher->turn);
+    phases_enter(watcher->phases, phase, elapsed, watcher->turn);
+    if (phase != NULL && phase->event != EVENT_NONE) {
+        reactions_begin(watcher->reactions, phase->event, elapsed);
+    }
 }
 
 /* When the phase at `elapsed` ends. */
@@ -158,16 +166,15 @@ static usec_t phase_end(const struct watcher *watcher, usec_t elapsed)
     return phase == NULL ? USEC_NEVER : usec_add(begin, phase->duration);
 }
 
-/* It was interrupted before it came to these. */
-static void note_rest(struct watcher *watcher, usec_t elapsed)
+/* Phases that it did not come to, as it was interrupted. */
+static void note_rest(struct watcher *watcher)
 {
     const struct scenario *scenario = watcher->plan->scenario;
-    usec_t begin = 0;
-    for (size_t i = 0; i < scenario->phase_count; i++) {
-        if (begin > elapsed && scenario->phases[i].event != EVENT_NONE) {
+    size_t next = watcher->phase == NULL ? 0 : (size_t)(watcher->phase - scenario->phases) + 1;
+    for (size_t i = next; i < scenario->phase_count; i++) {
+        if (scenario->phases[i].event != EVENT_NONE) {
             reactions_miss(watcher->reactions, scenario->phases[i].event);
         }
-        begin += scenario->phases[i].duration;
     }
 }
 
@@ -288,7 +295,7 @@ static int watch_run(struct watcher *watcher)
         code = take_second(watcher, next - watcher->start);
         reactions_watch(watcher->reactions);
     }
-    note_rest(watcher, at - watcher->start);
+    note_rest(watcher);
     return code;
 }
 
@@ -373,7 +380,9 @@ static int run_with_crew(struct watcher *watcher, struct error *error)
     }
     if (code == 0) {
         sum_up(watcher, watcher->now);
+        phases_enter(watcher->phases, NULL, watcher->results->run.duration, watcher->now);
         tally_tell(watcher->now, watcher->results);
+        phases_leave_out(watcher->phases);
     }
     return code;
 }
@@ -388,8 +397,11 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
     watcher.now = calloc(1, sizeof *watcher.now);
     watcher.before = calloc(1, sizeof *watcher.before);
     watcher.second = calloc(1, sizeof *watcher.second);
+    watcher.turn = calloc(1, sizeof *watcher.turn);
+    watcher.phases = phases_new(results);
     int code = watcher.workers == NULL || watcher.now == NULL || watcher.before == NULL ||
-                       watcher.second == NULL || watcher.reactions == NULL
+                       watcher.second == NULL || watcher.turn == NULL || watcher.phases == NULL ||
+                       watcher.reactions == NULL
                    ? error_set(error, -ENOMEM, "no memory")
                    : crew_start(plan->threads, &plan->crew, error);
     if (code == 0) {
@@ -405,6 +417,8 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
     free(watcher.now);
     free(watcher.before);
     free(watcher.second);
+    free(watcher.turn);
+    phases_free(watcher.phases);
     return code;
 }
 
