@@ -251,6 +251,19 @@ Test(engine, polls_that_found_no_agent_are_told_apart_from_those_under_way)
     cr_expect_eq(results->totals.not_started, 9);
 }
 
+/* Of such a line even the head of an answer comes in many steps. */
+Test(engine, an_agent_with_a_bad_line_gets_its_answer)
+{
+    plan.agents = 2;
+    plan.rate = 2;
+    plan.grace = 30 * USEC_PER_SEC;
+    plan.timeout = 30 * USEC_PER_SEC;
+    group.bytes_per_second = 700;
+    run_against((struct flood_server_options){.lie = LIE_NONE});
+    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
+    cr_expect_eq(results->totals.ok, 2);
+}
+
 Test(engine, messages_are_sent_as_often_as_was_asked_for)
 {
     group.messages_per_poll = 2;
