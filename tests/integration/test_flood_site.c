@@ -125,13 +125,12 @@ static struct results *settle_accounts(void)
     cr_assert_eq(report_read_json(report, &results, &error), 0, "%s", error.message);
     const struct totals *totals = &results->totals;
     cr_expect(results->ledger_is_checked);
-    cr_expect_gt(totals->messages_acknowledged, AGENTS);
+    cr_expect_gt(totals->messages_acknowledged, 0);
     cr_expect_eq(totals->messages_stored, totals->messages_acknowledged);
     cr_expect_eq(totals->messages_lost, 0);
     cr_expect_eq(totals->messages_duplicated, 0);
     cr_expect_eq(totals->messages_owed, 0);
     cr_expect_eq(totals->messages_sent, totals->messages_acknowledged);
-    cr_expect_eq(totals->enrolled, AGENTS);
     return results;
 }
 
@@ -149,6 +148,9 @@ Test(flood_site, an_undisturbed_run_fails_no_poll)
 {
     expect_run(start_steady());
     expect_no_failure();
+    struct results *results = settle_accounts();
+    cr_expect_eq(results->totals.enrolled, AGENTS);
+    results_free(results);
 }
 
 Test(flood_site, a_killed_frontend_fails_no_poll)
