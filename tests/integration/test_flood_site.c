@@ -185,7 +185,7 @@ Test(flood_site, a_rolling_restart_at_an_event_fails_no_poll)
 {
     char restart[64];
     const char *const rolling[] = {"--scenario", "rolling-restart", "--duration",
-                                   "4s",         "--period",        "0.3s",
+                                   "3s",         "--period",        "0.3s",
                                    "--on",       restart,           NULL};
     snprintf(restart, sizeof restart, "rolling-restart=kill -HUP %d", (int)site.supervisor);
     expect_run(start_agents(rolling));
