@@ -13,12 +13,19 @@
 #include "ledger.h"
 #include "net/tls_context.h"
 #include "progress.h"
+#include "reaction.h"
 #include "schedule.h"
 #include "slo.h"
 #include "target.h"
 #include "wire/cipher.h"
 
-enum { SPARE_DESCRIPTORS = 64, THREADS_MAX = 256, TRIALS_MAX = 24, PROBLEMS_MAX = 20 };
+enum {
+    SPARE_DESCRIPTORS = 64,
+    THREADS_MAX = 256,
+    TRIALS_MAX = 24,
+    PROBLEMS_MAX = 20,
+    REACTIONS_MAX = 16
+};
 
 struct run {
     const struct arguments *arguments;
@@ -32,6 +39,7 @@ struct run {
     struct identities *identities;
     struct ledger *ledger;
     struct engine_watch watch;
+    struct reaction reactions[REACTIONS_MAX];
     struct slo slo;
     usec_t duration;
 };
@@ -70,6 +78,7 @@ static int take_numbers(struct run *run)
     status = status != 0 ? status : arguments_real(arguments, "rate", &plan->rate);
     status = status != 0 ? status : arguments_duration(arguments, "period", &plan->period);
     status = status != 0 ? status : arguments_duration(arguments, "timeout", &plan->timeout);
+    status = status != 0 ? status : arguments_duration(arguments, "closing", &plan->grace);
     status = status != 0 ? status : arguments_duration(arguments, "duration", &run->duration);
     plan->agents = agents;
     plan->threads = (unsigned)(threads < agents ? threads : agents);
@@ -93,20 +102,33 @@ static int take_slo(struct run *run)
     return 0;
 }
 
-static int take_event(struct run *run)
+/* EVENT=COMMAND */
+static int take_reaction(struct run *run, const char *text)
 {
-    const char *text = arguments_text(run->arguments, "on");
-    if (text == NULL) {
-        return 0;
-    }
     struct str name = str_first(str_from(text), str_find(str_from(text), '='));
-    run->watch.event = scenario_event_find(name);
-    if (run->watch.event == EVENT_NONE || text[name.len] != '=') {
+    enum scenario_event event = scenario_event_find(name);
+    if (event == EVENT_NONE || text[name.len] != '=') {
         return arguments_misuse(run->arguments, "--on wants EVENT=COMMAND; \"%.*s\" is no event",
                                 STR_ARG(name));
     }
-    run->watch.event_command = text + name.len + 1;
+    if (run->watch.reaction_count == REACTIONS_MAX) {
+        return arguments_misuse(run->arguments, "--on comes at most %d times", REACTIONS_MAX);
+    }
+    run->reactions[run->watch.reaction_count++] =
+        (struct reaction){.event = event, .command = text + name.len + 1};
     return 0;
+}
+
+static int take_reactions(struct run *run)
+{
+    int status = 0;
+    const char *text;
+    run->watch.reactions = run->reactions;
+    for (size_t i = 0; status == 0 && (text = arguments_text_at(run->arguments, "on", i)) != NULL;
+         i++) {
+        status = take_reaction(run, text);
+    }
+    return status;
 }
 
 /* ---- The scenario ---- */
@@ -407,7 +429,7 @@ int command_run(const struct arguments *arguments)
     };
     int status = take_numbers(&run);
     status = status != 0 ? status : take_slo(&run);
-    status = status != 0 ? status : take_event(&run);
+    status = status != 0 ? status : take_reactions(&run);
     status = status != 0 ? status : take_scenario(&run);
     status = status != 0 ? status : check_search(&run);
     status = status != 0 ? status : take_target(arguments, &run.target, &run.plan.tls);

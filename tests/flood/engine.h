@@ -12,6 +12,7 @@
 #include "worker.h"
 
 struct progress;
+struct reaction;
 
 /* More than this and the run says more about the generator than about the server. */
 #define ENGINE_LATENESS_MAX USEC_PER_MSEC
@@ -23,12 +24,13 @@ MUST_CHECK int engine_meet_server(const struct target *target, struct tls_contex
 void engine_forget_server(struct fleet *fleet);
 
 struct engine_watch {
-    struct progress *progress; /* borrowed; NULL: nobody looks */
-    const char *event_command; /* run with the shell when `event` begins; NULL: none */
-    enum scenario_event event;
+    struct progress *progress;        /* borrowed; NULL: nobody looks */
+    const struct reaction *reactions; /* borrowed: what to run at events */
+    size_t reaction_count;
 };
 
-/* Run the plan whose crew is not there yet; fills `results`, of which the description is the
+/* Run the plan whose crew is not there yet; commands that outlive the run by REACTION_PATIENCE are
+ * killed. Fills `results`, of which the description is the
  * caller's but for times and memory. Ends early on SIGINT and SIGTERM. 0 or a negative errno with
  * words. */
 MUST_CHECK int engine_run(struct run_plan *plan, const struct engine_watch *watch,

@@ -449,3 +449,15 @@ void letter_return(struct letter *letter, bool was_sent, bool was_refused)
     put_outbox(letter->agent, buffer_view(&letter->list),
                was_sent && !was_refused ? letter->agent->nonce : 0, was_sent ? 0 : letter->unsent);
 }
+
+size_t agent_owes(const struct agent *agent)
+{
+    size_t count = 0;
+    struct message message;
+    struct str rest = agent->outbox == NULL ? str_make(NULL, 0)
+                                            : str_make(agent->outbox->bytes, agent->outbox->len);
+    while (rest.len > 0 && message_next(&rest, &message) > 0) {
+        count++;
+    }
+    return count;
+}

@@ -72,6 +72,9 @@ struct letter_counts letter_acknowledge(struct letter *letter, struct ledger_wri
  * nonce, as real agents do, so that the server can tell that it has them. */
 void letter_return(struct letter *letter, bool was_sent, bool was_refused);
 
+/* Messages that the agent has and no answer acknowledged. */
+size_t agent_owes(const struct agent *agent);
+
 /* Make the agent's client id known to the letter's agent. */
 MUST_CHECK int agent_find_id(struct agent *agent, const struct fleet *fleet);
 

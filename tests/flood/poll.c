@@ -118,12 +118,17 @@ static void forget_cipher(struct poll *poll)
     poll->letter.agent->wants_page = true;
 }
 
-static void fail(struct poll *poll, enum fault fault)
+static void return_letter(struct poll *poll)
 {
-    TALLY_ADD(poll->worker->tally.faults[fault], 1);
     if (poll->state != POLL_PAGE) {
         letter_return(&poll->letter, poll->state != POLL_WRITE, false);
     }
+}
+
+static void fail(struct poll *poll, enum fault fault)
+{
+    TALLY_ADD(poll->worker->tally.faults[fault], 1);
+    return_letter(poll);
     if (fault >= FAULT_BAD_HTTP) {
         forget_cipher(poll);
     }
@@ -160,12 +165,14 @@ static void succeed(struct poll *poll)
     struct agent *agent = poll->letter.agent;
     struct tally *tally = &worker->tally;
     struct letter_counts counts = letter_acknowledge(&poll->letter, worker->ledger);
-    TALLY_ADD(tally->totals.ok, 1);
     TALLY_ADD(tally->totals.messages_acknowledged, counts.messages);
     TALLY_ADD(tally->totals.requests_delivered, counts.delivered);
     TALLY_ADD(tally->totals.requests_answered, counts.answered);
-    histogram_record(&tally->latency, poll->exchange.answered - poll->origin);
-    histogram_record(&tally->service, poll->exchange.answered - poll->sent);
+    if (!poll->is_closing) {
+        TALLY_ADD(tally->totals.ok, 1);
+        histogram_record(&tally->latency, poll->exchange.answered - poll->origin);
+        histogram_record(&tally->service, poll->exchange.answered - poll->sent);
+    }
     if (!agent->is_enrolled) {
         agent->is_enrolled = true;
         TALLY_ADD(tally->totals.enrolled, !agent->is_known);
@@ -181,6 +188,12 @@ static void succeed(struct poll *poll)
 void poll_abandon(struct poll *poll)
 {
     exchange_cancel(poll->worker->client, &poll->exchange);
+    if (poll->is_closing) {
+        /* Nobody had planned it; what stays owed is counted. */
+        return_letter(poll);
+        release(poll, false, false);
+        return;
+    }
     TALLY_ADD(poll->worker->tally.totals.unfinished, 1);
     fail(poll, FAULT_UNFINISHED);
 }
@@ -296,7 +309,7 @@ static size_t write_number(char *out, size_t number)
 static void send_letter(struct poll *poll)
 {
     struct worker *worker = poll->worker;
-    if (worker->is_ending) {
+    if (worker->is_over) {
         poll_abandon(poll);
         return;
     }
@@ -364,9 +377,14 @@ bool poll_begin(struct worker *worker, struct agent *agent, usec_t planned)
     CHECK(!agent->is_polling);
     agent->is_polling = true;
     agent->first = agent->first == 0 ? now : agent->first;
-    histogram_record(&worker->tally.lateness,
-                     now - (planned > agent->freed ? planned : agent->freed));
-    TALLY_ADD(worker->tally.totals.started, 1);
+    poll->is_closing = worker->is_ending;
+    if (poll->is_closing) {
+        TALLY_ADD(worker->tally.totals.closing_polls, 1);
+    } else {
+        histogram_record(&worker->tally.lateness,
+                         now - (planned > agent->freed ? planned : agent->freed));
+        TALLY_ADD(worker->tally.totals.started, 1);
+    }
     poll_list_push_back(&worker->busy, poll);
     count_traffic(worker);
     poll->origin = planned;

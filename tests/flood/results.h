@@ -16,6 +16,7 @@
 enum {
     RESULTS_FAILURES_MAX = 96,   /* kinds of failure */
     RESULTS_SECONDS_MAX = 86400, /* of the series; later ones are only in the totals */
+    RESULTS_EVENTS_MAX = 64,     /* commands that were run at events */
     RESULTS_PHASES_MAX = 64,
     RESULTS_TEXT = 256,
 };
@@ -45,6 +46,15 @@ struct failure {
     char name[48];   /* "wrong-nonce": letters, digits, "-" and "_" */
     char words[120]; /* for people */
     uint64_t count;
+};
+
+/* A command that was run at an event of the scenario, and what became of it. */
+struct event_outcome {
+    char event[32]; /* its name */
+    char command[RESULTS_TEXT];
+    char outcome[RESULTS_TEXT]; /* "ended with status 0" */
+    usec_t at;                  /* since the beginning of the run */
+    bool is_well;
 };
 
 /* One second of the run. */
@@ -98,6 +108,9 @@ struct results {
     struct failure failures[RESULTS_FAILURES_MAX];
     size_t failure_count;
 
+    struct event_outcome events[RESULTS_EVENTS_MAX];
+    size_t event_count;
+
     struct histogram latency;   /* of answers that were ok, from the planned time */
     struct histogram service;   /* of the same, from the time it was sent */
     struct histogram lateness;  /* of starting, behind the plan */
@@ -125,6 +138,9 @@ void results_add_failures(struct results *results, const char *name, const char 
 /* Of all kinds; of one (0: it never happened). */
 uint64_t results_failed(const struct results *results);
 uint64_t results_failures(const struct results *results, struct str name);
+
+/* Whether every command at an event ended well. */
+bool results_events_are_well(const struct results *results);
 
 /* Declare the run invalid; the first reason stays. */
 PRINTF_LIKE(2, 3) void results_invalidate(struct results *results, const char *format, ...);

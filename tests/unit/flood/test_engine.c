@@ -80,10 +80,11 @@ static void run_against(struct flood_server_options options)
 }
 
 /* Failures that say something of the server. On a busy machine, or under a sanitizer, a poll may
- * still be under way at the end of the run. */
+ * still be under way at the end of the run, or have found no agent that was free. */
 static uint64_t told(void)
 {
-    return results_failed(results) - results_failures(results, STR("unfinished"));
+    return results_failed(results) - results_failures(results, STR("unfinished")) -
+           results_failures(results, STR("not-started"));
 }
 
 /* Every poll failed, and for that reason alone. */
@@ -209,6 +210,59 @@ Test(engine, requests_are_executed_and_answered)
     cr_expect_eq(results->totals.requests_delivered, AGENTS);
     cr_expect_eq(results->totals.requests_answered, AGENTS);
     cr_expect_eq(flood_server_messages(server), 2 * AGENTS); /* the echo, the status */
+}
+
+/* The last polls of the plan bring requests, and only a poll after them can bring the answers. */
+Test(engine, what_agents_owe_at_the_end_is_sent_outside_of_all_figures)
+{
+    plan.rate = AGENTS; /* one poll for each agent */
+    run_against((struct flood_server_options){.lie = LIE_NONE, .asks = true});
+    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
+    cr_expect_eq(results->totals.requests_delivered, AGENTS);
+    cr_expect_eq(results->totals.requests_answered, AGENTS);
+    cr_expect_eq(results->totals.messages_owed, 0);
+    cr_expect_geq(results->totals.closing_polls, 1);
+    cr_expect_eq(results->totals.planned, AGENTS);
+    cr_expect_eq(results->totals.ok, AGENTS);
+    cr_expect_eq(histogram_count(&results->latency), AGENTS);
+    cr_expect_eq(histogram_count(&results->lateness), AGENTS);
+}
+
+Test(engine, what_is_owed_to_a_server_that_fails_is_told)
+{
+    plan.grace = USEC_PER_SEC / 2;
+    group.messages_per_poll = 1;
+    run_against((struct flood_server_options){.lie = LIE_REFUSAL});
+    cr_expect_gt(results->totals.messages_sent, 0);
+    cr_expect_eq(results->totals.messages_acknowledged, 0);
+    cr_expect_eq(results->totals.messages_owed, results->totals.messages_sent);
+    cr_expect_eq(results->totals.ok, 0);
+}
+
+/* One agent, whose poll takes longer than its phase: the others had nobody. */
+Test(engine, polls_that_found_no_agent_are_told_apart_from_those_under_way)
+{
+    plan.agents = 1;
+    plan.rate = 10;
+    plan.grace = USEC_PER_SEC / 10;
+    run_against((struct flood_server_options){.lie = LIE_NONE, .delay = 3 * USEC_PER_SEC});
+    cr_expect_eq(results_failures(results, STR("unfinished")), 1);
+    cr_expect_eq(results->totals.unfinished, 1);
+    cr_expect_eq(results_failures(results, STR("not-started")), 9);
+    cr_expect_eq(results->totals.not_started, 9);
+}
+
+/* Of such a line even the head of an answer comes in many steps. */
+Test(engine, an_agent_with_a_bad_line_gets_its_answer)
+{
+    plan.agents = 2;
+    plan.rate = 2;
+    plan.grace = 30 * USEC_PER_SEC;
+    plan.timeout = 30 * USEC_PER_SEC;
+    group.bytes_per_second = 700;
+    run_against((struct flood_server_options){.lie = LIE_NONE});
+    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
+    cr_expect_eq(results->totals.ok, 2);
 }
 
 Test(engine, messages_are_sent_as_often_as_was_asked_for)
