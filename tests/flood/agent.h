@@ -23,7 +23,10 @@ struct fleet {
     uint64_t run;           /* random: marks this run's messages */
     struct rsa_key *server; /* owned by who made it, as the texts */
     char server_name[64];
-    struct str server_pem; /* what /server.pem brought */
+    struct str server_pem;            /* what /server.pem brought */
+    uint64_t server_serial;           /* of that certificate */
+    usec_t server_from, server_until; /* wall clock: when it is valid */
+    struct rsa_key *authority;        /* who must have signed it; owned likewise. NULL: anybody */
 };
 
 /* Messages that wait for the next poll. On the heap, for few agents have any. */

@@ -173,7 +173,9 @@ static void on_end(struct timer *timer, usec_t now)
 static void *run_thread(void *argument)
 {
     struct raw_worker *worker = argument;
-    crew_go_first();
+    if (worker->raw->rate > 0) {
+        crew_go_first();
+    }
     if (loop_run(worker->loop) < 0) {
         TALLY_ADD(worker->tally.faults[FAULT_GENERATOR], 1);
     }
@@ -227,7 +229,8 @@ static int make_worker(struct raw *raw, unsigned number, struct error *error)
         raw->connections / raw->threads + (number < raw->connections % raw->threads);
     worker->loop = loop_new(&clock_system, error);
     worker->users = calloc(worker->user_count, sizeof *worker->users);
-    if (worker->loop == NULL || worker->users == NULL) {
+    if (worker->loop == NULL || worker->users == NULL ||
+        (raw->rate > 0 && loop_be_punctual(worker->loop, LOOP_TICK) < 0)) {
         return error_set(error, -ENOMEM, "no memory");
     }
     const struct client_options options = {

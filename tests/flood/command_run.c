@@ -6,16 +6,21 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "capacity.h"
 #include "commands.h"
+#include "config/config.h"
+#include "config/source.h"
 #include "engine.h"
 #include "identities.h"
 #include "ledger.h"
 #include "net/tls_context.h"
+#include "page.h"
 #include "progress.h"
 #include "schedule.h"
 #include "slo.h"
 #include "target.h"
+#include "wire/certificate.h"
 #include "wire/cipher.h"
 
 enum { SPARE_DESCRIPTORS = 64, THREADS_MAX = 256, TRIALS_MAX = 24, PROBLEMS_MAX = 20 };
@@ -212,6 +217,46 @@ static int take_identities(struct run *run)
     return 0;
 }
 
+static int read_authority(struct run *run, struct str pem, const char *where)
+{
+    enum wire_reason reason = WIRE_NO_REASON;
+    return certificate_read_key(pem, &run->fleet.authority, &reason) < 0
+               ? arguments_fail(run->arguments, "%s: %s", where, wire_reason_sentence(reason))
+               : 0;
+}
+
+/* Real agents have the authority in their configuration. */
+static int take_authority(struct run *run)
+{
+    const struct arguments *arguments = run->arguments;
+    const char *path = arguments_text(arguments, "server-ca");
+    struct file_facts facts;
+    struct buffer pem;
+    if (path == NULL) {
+        return config_is_set(arguments->config, "CA.certificate")
+                   ? read_authority(run, str_from(config_str(arguments->config, "CA.certificate")),
+                                    "CA.certificate")
+                   : 0;
+    }
+    buffer_init(&pem, RSA_PEM_BYTES_MAX);
+    int code = config_system_real.read_file(NULL, path, RSA_PEM_BYTES_MAX, &pem, &facts);
+    int status = code < 0 ? arguments_fail(arguments, "%s: %s", path, strerrordesc_np(-code))
+                          : read_authority(run, buffer_view(&pem), path);
+    buffer_done(&pem);
+    return status;
+}
+
+/* Once, before the run: the words are about what it is worth. */
+static void tell_stranger(const struct run *run)
+{
+    if (run->fleet.authority == NULL) {
+        fprintf(run->arguments->err,
+                "portico-flood run: the certificate of \"%s\", serial number %llu, is believed as "
+                "it is; --server-ca or -c tells whose signature to ask for\n",
+                run->fleet.server_name, (unsigned long long)run->fleet.server_serial);
+    }
+}
+
 static int meet_server(struct run *run)
 {
     struct error error = {.line = 0};
@@ -222,6 +267,7 @@ static int meet_server(struct run *run)
             0) {
         return arguments_fail(run->arguments, "%s", error.message);
     }
+    tell_stranger(run);
     return 0;
 }
 
@@ -412,6 +458,7 @@ int command_run(const struct arguments *arguments)
     status = status != 0 ? status : check_search(&run);
     status = status != 0 ? status : take_target(arguments, &run.target, &run.plan.tls);
     status = status != 0 ? status : take_identities(&run);
+    status = status != 0 ? status : take_authority(&run);
     status = status != 0 ? status : meet_server(&run);
     status = status != 0 ? status : take_ledger(&run);
     if (status == 0) {
@@ -421,7 +468,8 @@ int command_run(const struct arguments *arguments)
     if (ledger_close(run.ledger) < 0 && status == 0) {
         status = EXIT_STATUS_FAILED;
     }
-    engine_forget_server(&run.fleet);
+    page_forget(&run.fleet);
+    rsa_key_free(run.fleet.authority);
     identities_free(run.identities);
     scenario_free(run.loaded);
     tls_context_unref(run.plan.tls);

@@ -6,12 +6,16 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "page.h"
 #include "scenario.h"
 #include "target.h"
 #include "vault.h"
 #include "worker_internal.h"
 
-enum { HEAD_BYTES = 2048 };
+enum {
+    HEAD_BYTES = 2048,
+    KEYS_KEPT = 1024, /* by polls of one thread that wait for an answer; some 10 KiB each */
+};
 
 static void write_letter(struct poll *poll);
 static void send_letter(struct poll *poll);
@@ -101,6 +105,7 @@ static void release(struct poll *poll, bool succeeded, bool polls_again)
         }
     }
     poll->state = POLL_FREE;
+    letter_forget_key(&poll->letter);
     poll->letter.agent = NULL;
     poll_list_remove(&worker->busy, poll);
     poll_list_push_front(&worker->free, poll);
@@ -245,9 +250,9 @@ static void on_page(struct exchange *exchange, enum fault fault)
     if (fault == FAULT_NONE && exchange->status != 200) {
         fault = fault_of_status(exchange->status);
     }
-    if (fault == FAULT_NONE &&
-        !str_equal(exchange->answer, poll->worker->plan->fleet->server_pem)) {
-        fault = FAULT_CERTIFICATE;
+    if (fault == FAULT_NONE) {
+        fault = page_check(poll->worker->plan->fleet, exchange->answer, clock_wall(&clock_system),
+                           &poll->worker->serial);
     }
     if (fault != FAULT_NONE) {
         fail(poll, fault);
@@ -301,6 +306,9 @@ static void send_letter(struct poll *poll)
         return;
     }
     enter(poll, POLL_SENT);
+    if (poll_list_count(&worker->busy) > KEYS_KEPT) {
+        letter_forget_key(&poll->letter);
+    }
     size_t len = worker->prefix_len;
     len += write_number(poll->head + len, buffer_size(&poll->letter.packet));
     memcpy(poll->head + len, "\r\n\r\n", 4);
@@ -316,15 +324,17 @@ static void send_letter(struct poll *poll)
 static void on_answer(struct exchange *exchange, enum fault fault)
 {
     struct poll *poll = CONTAINER_OF(exchange, struct poll, exchange);
+    enum fault opened = FAULT_NONE;
     if (fault != FAULT_NONE) {
         fail(poll, fault);
     } else if (exchange->status == 406) {
         refused(poll);
     } else if (exchange->status != 200) {
         fail(poll, fault_of_status(exchange->status));
-    } else if (!letter_answer_is_heavy(&poll->letter, &poll->worker->bench, exchange->answer)) {
+    } else if (letter_read_at_once(&poll->letter, &poll->worker->bench, exchange->answer,
+                                   &opened)) {
         poll->state = POLL_READ;
-        read_letter(poll, letter_read(&poll->letter, &poll->worker->bench, exchange->answer));
+        read_letter(poll, opened);
     } else if (buffer_append(&poll->letter.answer, exchange->answer) < 0) {
         fail(poll, FAULT_GENERATOR);
     } else {

@@ -459,6 +459,9 @@ static int make_parts(struct worker *worker, struct error *error)
     if (worker->loop == NULL) {
         return -ENOMEM;
     }
+    if (loop_be_punctual(worker->loop, LOOP_TICK) < 0) {
+        return error_set(error, -ENOMEM, "no memory");
+    }
     const struct client_options options = {
         .loop = worker->loop,
         .target = plan->target,
@@ -475,7 +478,7 @@ static int make_parts(struct worker *worker, struct error *error)
                    ? -ENOMEM
                    : write_heads(worker);
     return code < 0 ? error_set_errno(error, code, "cannot make the agents")
-                    : vault_new(&worker->vault, error);
+                    : vault_new(worker->agent_count, &worker->vault, error);
 }
 
 int worker_new(const struct run_plan *plan, unsigned number, struct worker **worker,
@@ -487,6 +490,7 @@ int worker_new(const struct run_plan *plan, unsigned number, struct worker **wor
     }
     made->plan = plan;
     made->number = number;
+    made->serial = plan->fleet->server_serial;
     poll_list_init(&made->free);
     poll_list_init(&made->busy);
     timer_init(&made->phase_timer, on_phase_end);

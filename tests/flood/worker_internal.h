@@ -66,7 +66,8 @@ struct worker {
     size_t polls, polls_max;
     char *prefix; /* of every poll's head; owned */
     size_t prefix_len;
-    char *page; /* the request for /server.pem; owned */
+    char *page;      /* the request for /server.pem; owned */
+    uint64_t serial; /* the highest of the server's certificates so far */
     size_t phase;
     usec_t start;
     struct timer phase_timer, end_timer;
