@@ -51,6 +51,7 @@ struct agent {
     uint32_t identity;
     uint32_t sequence; /* messages it has made */
     uint32_t sleep_ms; /* poll timing of real agents */
+    uint32_t own_us;   /* by which its last poll was later for what it computed itself */
     uint32_t asked_s;  /* when it last asked to be enrolled, of the loop's clock; 0: never */
     uint8_t group;     /* of the phase */
     bool is_polling : 1;

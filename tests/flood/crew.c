@@ -108,13 +108,24 @@ static void *work(void *argument)
     return NULL;
 }
 
+/* Whoever holds it while a loop waits for it runs at the loop's priority: else a thread of the crew
+ * that was interrupted there would keep the loop waiting until it gets a processor again. */
+static void make_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
+    pthread_mutex_init(lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
 int crew_start(unsigned threads, struct crew **crew, struct error *error)
 {
     struct crew *started = calloc(1, sizeof *started + threads * sizeof(pthread_t));
     if (started == NULL) {
         return error_set(error, -ENOMEM, "no memory");
     }
-    pthread_mutex_init(&started->lock, NULL);
+    make_lock(&started->lock);
     pthread_cond_init(&started->arrived, NULL);
     started->last = &started->first;
     while (started->count < threads) {

@@ -25,6 +25,7 @@ struct poll {
     struct worker *worker;
     enum poll_state state;
     usec_t origin; /* what latency counts from */
+    usec_t own;    /* of what the agent computes for itself, so far */
     usec_t since;  /* when its state began */
     usec_t sent;
     enum fault fault; /* found by the crew */
