@@ -159,9 +159,26 @@ static void on_grace(struct timer *timer, usec_t now)
     loop_stop(worker->loop);
 }
 
+/* What was due and has found no free connection: it was held by the schedule, and failed. */
+static void count_rest(struct raw_worker *worker, usec_t now)
+{
+    usec_t at;
+    on_arrival(&worker->arrival, now);
+    while ((at = arrivals_peek(&worker->arrivals)) != USEC_NEVER &&
+           worker->raw->start + at <= now) {
+        arrivals_advance(&worker->arrivals);
+        TALLY_ADD(worker->tally.totals.planned, 1);
+        TALLY_ADD(worker->tally.totals.unfinished, 1);
+        TALLY_ADD(worker->tally.faults[FAULT_UNFINISHED], 1);
+    }
+}
+
 static void on_end(struct timer *timer, usec_t now)
 {
     struct raw_worker *worker = CONTAINER_OF(timer, struct raw_worker, end);
+    if (worker->raw->rate > 0) {
+        count_rest(worker, now);
+    }
     worker->is_ending = true;
     loop_disarm(worker->loop, &worker->arrival);
     loop_arm(worker->loop, &worker->grace, now + USEC_PER_SEC);

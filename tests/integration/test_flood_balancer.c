@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The real portico-flood against the real balancer over TLS: which handshakes are whole, and what
- * it says of a server that it cannot trust. */
+/* The real portico-flood against the real balancer: which TLS handshakes are whole, what it says of
+ * a server that it cannot trust, and of one that is too slow. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static void tear_down(void)
     backends_free(backends);
 }
 
-TestSuite(flood_tls, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(flood_balancer, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* In the balancer's directory, where flood.log says what it said. The exit status. */
 static int flood(const char *arguments)
@@ -50,24 +50,29 @@ static int flood(const char *arguments)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* One request after the other, each on a connection of its own. */
-static struct results *run_raw(const char *options)
+static struct results *run_and_read(const char *arguments)
 {
-    char arguments[512];
     char path[512];
     struct results *results = NULL;
     struct error error = {.line = 0};
-    snprintf(arguments, sizeof arguments,
-             "raw --url https://127.0.0.1:%u/healthz --close --connections 1 --duration 1 "
-             "--json report.json %s",
-             balancer.tls_port, options);
     flood(arguments);
     snprintf(path, sizeof path, "%s/report.json", balancer.directory);
     cr_assert_eq(report_read_json(path, &results, &error), 0, "%s", error.message);
     return results;
 }
 
-Test(flood_tls, every_connection_but_the_first_resumes)
+/* One request after the other, each on a connection of its own. */
+static struct results *run_raw(const char *options)
+{
+    char arguments[512];
+    snprintf(arguments, sizeof arguments,
+             "raw --url https://127.0.0.1:%u/healthz --close --connections 1 --duration 1 "
+             "--json report.json %s",
+             balancer.tls_port, options);
+    return run_and_read(arguments);
+}
+
+Test(flood_balancer, every_connection_but_the_first_resumes)
 {
     struct results *results = run_raw("--ca tls.pem");
     uint64_t whole = results->totals.connections - results->totals.tls_resumed;
@@ -80,7 +85,7 @@ Test(flood_tls, every_connection_but_the_first_resumes)
     results_free(results);
 }
 
-Test(flood_tls, none_does_when_told_not_to)
+Test(flood_balancer, none_does_when_told_not_to)
 {
     struct results *results = run_raw("--ca tls.pem --no-resumption");
     cr_expect_gt(results->totals.ok, 3);
@@ -88,7 +93,7 @@ Test(flood_tls, none_does_when_told_not_to)
     results_free(results);
 }
 
-Test(flood_tls, a_certificate_of_another_authority_is_told)
+Test(flood_balancer, a_certificate_of_another_authority_is_told)
 {
     struct results *results = run_raw("--ca stranger.pem");
     uint64_t distrusted = results_failures(results, STR("tls-certificate"));
@@ -99,7 +104,7 @@ Test(flood_tls, a_certificate_of_another_authority_is_told)
     results_free(results);
 }
 
-Test(flood_tls, agents_do_not_begin_with_such_a_server)
+Test(flood_balancer, agents_do_not_begin_with_such_a_server)
 {
     char arguments[512];
     snprintf(arguments, sizeof arguments,
@@ -108,4 +113,22 @@ Test(flood_tls, agents_do_not_begin_with_such_a_server)
     char *said = balancer_file(&balancer, "flood.log");
     cr_expect(strstr(said, "TLS certificate") != NULL, "%s", said);
     free(said);
+}
+
+/* Requests that found no free connection before the end were due all the same. */
+Test(flood_balancer, what_a_slow_server_kept_from_being_sent_is_counted)
+{
+    char arguments[512];
+    for (unsigned i = 0; i < 2; i++) {
+        backend_delay(backends_at(backends, i), 300 * USEC_PER_MSEC);
+    }
+    snprintf(arguments, sizeof arguments,
+             "raw --url http://127.0.0.1:%u/slow --connections 1 --duration 1 --rate 50 "
+             "--json report.json",
+             balancer.port);
+    struct results *results = run_and_read(arguments);
+    cr_expect_eq(results->totals.planned, 50);
+    cr_expect_gt(results->totals.unfinished, 0);
+    cr_expect_eq(results->totals.ok + results_failed(results), 50);
+    results_free(results);
 }
