@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
-#include "capacity.h"
 #include "commands.h"
 #include "config/config.h"
 #include "config/source.h"
@@ -18,12 +17,13 @@
 #include "page.h"
 #include "progress.h"
 #include "schedule.h"
+#include "search.h"
 #include "slo.h"
 #include "target.h"
 #include "wire/certificate.h"
 #include "wire/cipher.h"
 
-enum { SPARE_DESCRIPTORS = 64, THREADS_MAX = 256, TRIALS_MAX = 24, PROBLEMS_MAX = 20 };
+enum { SPARE_DESCRIPTORS = 64, THREADS_MAX = 256, WARM_UP_RATE = 500, PROBLEMS_MAX = 20 };
 
 struct run {
     const struct arguments *arguments;
@@ -369,69 +369,43 @@ static int run_and_conclude(struct run *run)
 
 /* ---- The search for capacity ---- */
 
-static enum trial_verdict judge_trial(const struct run *run, const struct results *results)
+static int run_trial(void *context, double rate, struct results *results)
 {
-    if (!results->is_valid) {
-        return TRIAL_INVALID;
-    }
-    return slo_evaluate(&run->slo, results, NULL) == SLO_MET ? TRIAL_MET : TRIAL_MISSED;
+    struct run *run = context;
+    run->plan.rate = rate;
+    return run_once(run, results);
 }
 
-static void print_step(const struct run *run, const struct capacity_step *step)
-{
-    FILE *out = run->arguments->out;
-    switch (step->state) {
-    case CAPACITY_FOUND:
-        fprintf(out, "capacity: %.0f/s meets the SLO, twice\n", step->rate);
-        break;
-    case CAPACITY_NONE:
-        fputs("capacity: even the lowest rate misses the SLO\n", out);
-        break;
-    case CAPACITY_GENERATOR:
-        fprintf(out, "capacity: at least %.0f/s; the generator can do no more\n", step->rate);
-        break;
-    case CAPACITY_UNSETTLED:
-        fprintf(out, "capacity: between %.0f/s and %.0f/s\n", step->rate, step->above);
-        break;
-    case CAPACITY_TRY:
-        break;
-    }
-}
-
+/* Agents make their ciphers, which takes RSA at both ends, before a trial is measured: each polls
+ * once, no faster than two processors do it. A scenario has warm-ups of its own, or none. */
 static int find_capacity(struct run *run)
 {
-    struct trial trials[TRIALS_MAX] = {{.rate = 0}};
-    size_t count = 0;
-    const struct capacity_limits limits = {.start = run->plan.rate,
-                                           .min = 1,
-                                           .max = 10e6,
-                                           .precision = 0.05,
-                                           .trials_max = TRIALS_MAX};
-    struct capacity_step step = capacity_next(&limits, trials, count);
-    while (step.state == CAPACITY_TRY && count < TRIALS_MAX) {
-        struct results *results = results_new();
-        run->plan.rate = step.rate;
-        int status = results == NULL ? EXIT_STATUS_FAILED : run_once(run, results);
-        if (status != 0) {
-            results_free(results);
-            return status;
-        }
-        trials[count] = (struct trial){.rate = step.rate, .verdict = judge_trial(run, results)};
-        fprintf(run->arguments->out, "%.0f/s: %s (p99 %.1f ms, %llu failed)\n", step.rate,
-                trials[count].verdict == TRIAL_MET      ? "met"
-                : trials[count].verdict == TRIAL_MISSED ? "missed"
-                                                        : "generator too slow",
-                (double)histogram_quantile(&results->latency, 0.99) / 1000,
-                (unsigned long long)results_failed(results));
-        fflush(run->arguments->out);
-        count++;
-        results_free(results);
-        step = capacity_next(&limits, trials, count);
+    const struct search search = {.arguments = run->arguments,
+                                  .slo = &run->slo,
+                                  .start = run->plan.rate,
+                                  .run = run_trial,
+                                  .context = run};
+    usec_t warm_up = run->duration / 4 + (usec_t)run->plan.agents * (USEC_PER_SEC / WARM_UP_RATE);
+    struct scenario_group group = run->group;
+    group.timing = TIMING_PERIOD;
+    group.messages_per_poll = 0;
+    group.curve = (struct curve){.from = (double)warm_up, .to = (double)warm_up};
+    struct scenario_phase phases[] = {{.name = "warm-up",
+                                       .duration = warm_up,
+                                       .is_unmeasured = true,
+                                       .groups = &group,
+                                       .group_count = 1},
+                                      run->phase};
+    struct scenario warmed = run->simple;
+    if (run->loaded == NULL) {
+        warmed.phases = phases;
+        warmed.phase_count = ARRAY_LEN(phases);
+        warmed.duration += warm_up;
+        run->plan.scenario = &warmed;
     }
-    print_step(run, &step);
-    return step.state == CAPACITY_NONE        ? EXIT_STATUS_FAILED
-           : step.state == CAPACITY_GENERATOR ? EXIT_STATUS_INVALID
-                                              : EXIT_STATUS_FINE;
+    int status = search_capacity(&search);
+    run->plan.scenario = NULL;
+    return status;
 }
 
 static int check_search(const struct run *run)

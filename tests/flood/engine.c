@@ -110,6 +110,11 @@ struct watcher {
 
 static volatile sig_atomic_t was_interrupted;
 
+bool engine_was_interrupted(void)
+{
+    return was_interrupted != 0;
+}
+
 static void on_signal(int number)
 {
     (void)number;

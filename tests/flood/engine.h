@@ -35,6 +35,9 @@ struct engine_watch {
 MUST_CHECK int engine_run(struct run_plan *plan, const struct engine_watch *watch,
                           struct results *results, struct error *error);
 
+/* The last run ended early, by SIGINT or SIGTERM. */
+bool engine_was_interrupted(void);
+
 /* Declare the run invalid when the generator was the bottleneck. */
 void engine_judge(struct results *results);
 

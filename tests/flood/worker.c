@@ -329,6 +329,10 @@ static void count_rest(struct worker *worker, usec_t now)
     for (size_t i = 0; i < worker->group_count; i++) {
         struct group *group = &worker->groups[i];
         usec_t at;
+        /* What is due right now may come behind the end in the same tick. */
+        if (group->timing == TIMING_RATE) {
+            on_arrival(&group->timer, now);
+        }
         while (group->timing == TIMING_RATE &&
                (at = arrivals_peek(&group->arrivals)) != USEC_NEVER && group->begin + at <= now) {
             arrivals_advance(&group->arrivals);

@@ -3,6 +3,7 @@
 #include "flood_server.h"
 
 #include <errno.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -49,6 +50,8 @@ struct flood_server {
     size_t agent_count;
     struct histogram delays;
     unsigned messages;
+    double tokens; /* polls that it would answer at `filled` */
+    usec_t filled;
 };
 
 struct visit {
@@ -169,6 +172,19 @@ static usec_t choose_delay(struct flood_server *server)
     return is_first ? server->options.first_delay : server->options.delay;
 }
 
+/* A bucket of tokens: what it holds at most is the burst. */
+static bool is_too_fast(struct flood_server *server)
+{
+    const struct flood_server_options *options = &server->options;
+    usec_t now = clock_monotonic(&clock_system);
+    double fresh = (double)(now - server->filled) * options->rate / USEC_PER_SEC;
+    server->tokens = fmin(options->burst, server->tokens + fresh);
+    server->filled = now;
+    bool is_short = options->rate > 0 && server->tokens < 1;
+    server->tokens -= !is_short;
+    return is_short;
+}
+
 /* False: the connection ends. */
 static bool serve_poll(struct flood_server *server, int fd, struct str body)
 {
@@ -179,6 +195,7 @@ static bool serve_poll(struct flood_server *server, int fd, struct str body)
     pthread_mutex_lock(&server->lock);
     answer_poll(server, body, &out);
     usec_t delay = choose_delay(server);
+    bool refuses = lie == LIE_REFUSAL || is_too_fast(server);
     pthread_mutex_unlock(&server->lock);
     if (delay > 0) {
         sleep_for(delay);
@@ -186,8 +203,8 @@ static bool serve_poll(struct flood_server *server, int fd, struct str body)
     pthread_mutex_lock(&server->lock);
     histogram_record(&server->delays, clock_monotonic(&clock_system) - begin);
     pthread_mutex_unlock(&server->lock);
-    if (lie == LIE_REFUSAL || lie == LIE_STRANGER) {
-        send_answer(fd, lie == LIE_REFUSAL ? 503 : 406, STR("no"), 0);
+    if (refuses || lie == LIE_STRANGER) {
+        send_answer(fd, refuses ? 503 : 406, STR("no"), 0);
     } else if (lie == LIE_GARBAGE) {
         send_answer(fd, 200, STR("<html>welcome</html>"), 0);
     } else {

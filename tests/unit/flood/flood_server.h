@@ -39,6 +39,8 @@ struct flood_server_options {
     usec_t delay;       /* before each answer */
     usec_t first_delay; /* before the first one; 0: as the others */
     bool asks;          /* each agent once: to do something */
+    unsigned rate;      /* polls per second; more are refused with 503, but for `burst`. 0: any */
+    unsigned burst;
 };
 
 struct flood_server *flood_server_start(const struct flood_server_options *options);
