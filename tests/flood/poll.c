@@ -6,12 +6,16 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "page.h"
 #include "scenario.h"
 #include "target.h"
 #include "vault.h"
 #include "worker_internal.h"
 
-enum { HEAD_BYTES = 2048 };
+enum {
+    HEAD_BYTES = 2048,
+    KEYS_KEPT = 1024, /* by polls of one thread that wait for an answer; some 10 KiB each */
+};
 
 static void write_letter(struct poll *poll);
 static void send_letter(struct poll *poll);
@@ -73,19 +77,33 @@ static struct poll *take_poll(struct worker *worker)
     return poll;
 }
 
-/* What the agent does for itself does not count as latency. */
-static void leave_state(struct poll *poll)
+/* What the agent does for itself does not count as latency: of this poll while it is not sent, of
+ * the next one when that comes due before the answer is read. */
+static void leave_state(struct poll *poll, usec_t now)
 {
-    if (poll->state == POLL_PAGE || poll->state == POLL_WRITE) {
-        poll->origin += real_now() - poll->since;
+    usec_t spent = now - poll->since;
+    bool is_before = poll->state == POLL_PAGE || poll->state == POLL_WRITE;
+    if (is_before) {
+        poll->origin += spent;
     }
+    if (is_before || poll->state == POLL_READ) {
+        poll->own += spent;
+    }
+}
+
+/* When a poll would have begun had the agent computed nothing for itself in the one before. */
+static usec_t origin_of(const struct agent *agent, usec_t planned)
+{
+    usec_t waited = agent->freed > planned ? agent->freed - planned : 0;
+    return planned + (waited < agent->own_us ? waited : agent->own_us);
 }
 
 static void enter(struct poll *poll, enum poll_state state)
 {
-    leave_state(poll);
+    usec_t now = real_now();
+    leave_state(poll, now);
     poll->state = state;
-    poll->since = real_now();
+    poll->since = now;
 }
 
 /* ---- Ends ---- */
@@ -100,13 +118,16 @@ static void release(struct poll *poll, bool succeeded, bool polls_again)
             TALLY_ADD(worker->tally.faults[FAULT_GENERATOR], 1);
         }
     }
+    agent->freed = real_now();
+    leave_state(poll, agent->freed);
+    agent->own_us = poll->own < UINT32_MAX ? (uint32_t)poll->own : UINT32_MAX;
     poll->state = POLL_FREE;
+    letter_forget_key(&poll->letter);
     poll->letter.agent = NULL;
     poll_list_remove(&worker->busy, poll);
     poll_list_push_front(&worker->free, poll);
     count_traffic(worker);
     agent->is_polling = false;
-    agent->freed = real_now();
     worker_agent_freed(worker, agent, succeeded, polls_again);
 }
 
@@ -258,9 +279,9 @@ static void on_page(struct exchange *exchange, enum fault fault)
     if (fault == FAULT_NONE && exchange->status != 200) {
         fault = fault_of_status(exchange->status);
     }
-    if (fault == FAULT_NONE &&
-        !str_equal(exchange->answer, poll->worker->plan->fleet->server_pem)) {
-        fault = FAULT_CERTIFICATE;
+    if (fault == FAULT_NONE) {
+        fault = page_check(poll->worker->plan->fleet, exchange->answer, clock_wall(&clock_system),
+                           &poll->worker->serial);
     }
     if (fault != FAULT_NONE) {
         fail(poll, fault);
@@ -314,6 +335,9 @@ static void send_letter(struct poll *poll)
         return;
     }
     enter(poll, POLL_SENT);
+    if (poll_list_count(&worker->busy) > KEYS_KEPT) {
+        letter_forget_key(&poll->letter);
+    }
     size_t len = worker->prefix_len;
     len += write_number(poll->head + len, buffer_size(&poll->letter.packet));
     memcpy(poll->head + len, "\r\n\r\n", 4);
@@ -329,19 +353,21 @@ static void send_letter(struct poll *poll)
 static void on_answer(struct exchange *exchange, enum fault fault)
 {
     struct poll *poll = CONTAINER_OF(exchange, struct poll, exchange);
+    enum fault opened = FAULT_NONE;
     if (fault != FAULT_NONE) {
         fail(poll, fault);
     } else if (exchange->status == 406) {
         refused(poll);
     } else if (exchange->status != 200) {
         fail(poll, fault_of_status(exchange->status));
-    } else if (!letter_answer_is_heavy(&poll->letter, &poll->worker->bench, exchange->answer)) {
-        poll->state = POLL_READ;
-        read_letter(poll, letter_read(&poll->letter, &poll->worker->bench, exchange->answer));
+    } else if (letter_read_at_once(&poll->letter, &poll->worker->bench, exchange->answer,
+                                   &opened)) {
+        enter(poll, POLL_READ);
+        read_letter(poll, opened);
     } else if (buffer_append(&poll->letter.answer, exchange->answer) < 0) {
         fail(poll, FAULT_GENERATOR);
     } else {
-        poll->state = POLL_READ;
+        enter(poll, POLL_READ);
         crew_do(poll->worker->plan->crew, &poll->job);
     }
 }
@@ -387,7 +413,8 @@ bool poll_begin(struct worker *worker, struct agent *agent, usec_t planned)
     }
     poll_list_push_back(&worker->busy, poll);
     count_traffic(worker);
-    poll->origin = planned;
+    poll->origin = origin_of(agent, planned);
+    poll->own = poll->origin - planned;
     poll->since = now;
     letter_begin(&poll->letter, agent, clock_wall(&clock_system));
     draw_messages(poll);

@@ -22,6 +22,7 @@ static const struct flag flags[] = {
     {"connections", 0, "N", "at most so many at a time (raw: exactly, 50)"},
     {"no-resumption", 0, NULL, "TLS: a full handshake on every connection"},
     {"ca", 0, "FILE", "TLS: authorities that the server's certificate must be from"},
+    {"server-ca", 0, "FILE", "run: who must have signed /server.pem (CA.certificate of -c)"},
     {"body-bytes", 0, "SIZE", "raw: POST so many bytes instead of GET"},
     {"timeout", 0, "S", "for one request (30s)"},
     {"closing", 0, "S", "run: how long polls and what agents owe may take at the end (5s)"},
@@ -53,7 +54,7 @@ static const struct {
 } kinds[] = {
     {"run",
      " url agents rate period duration scenario messages message-bytes keys close connections "
-     "no-resumption ca timeout closing threads seed slo find-capacity json html verify on "
+     "no-resumption ca server-ca timeout closing threads seed slo find-capacity json html verify on "
      "i-own-this-target ",
      command_run},
     {"raw",

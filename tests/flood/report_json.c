@@ -174,6 +174,21 @@ static json_t *phases_to_json(const struct results *results)
     return array;
 }
 
+static json_t *finding_to_json(const struct finding *finding)
+{
+    json_t *trials = json_array();
+    for (size_t i = 0; i < finding->count; i++) {
+        const struct finding_trial *trial = &finding->trials[i];
+        (void)json_array_append_new(trials, json_pack("{s:f, s:s, s:s, s:I, s:o}", "rate",
+                                                      trial->rate, "verdict", trial->verdict, "why",
+                                                      trial->why, "p99_us", (json_int_t)trial->p99,
+                                                      "failed", big_number(trial->failed)));
+    }
+    return json_pack("{s:s, s:f, s:f, s:s, s:o}", "outcome", finding->outcome, "rate",
+                     finding->rate, "above", finding->above, "limit", finding->limit, "trials",
+                     trials);
+}
+
 static json_t *totals_to_json(const struct results *results)
 {
     json_t *object = json_object();
@@ -313,6 +328,9 @@ int report_write_json(const struct results *results, FILE *out)
         code |= put(out, histograms[i].name, histogram_to_json(histogram), false);
     }
     code |= put(out, "phases", phases_to_json(results), false);
+    if (results->finding.outcome[0] != '\0') {
+        code |= put(out, "capacity", finding_to_json(&results->finding), false);
+    }
     code |= put(out, "seconds", seconds_to_json(results), true);
     return code < 0 ? -ENOMEM : 0;
 }

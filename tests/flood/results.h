@@ -97,8 +97,30 @@ struct run_description {
     double rate_wanted;          /* per second, 0: not a fixed rate */
 };
 
+/* What the search for capacity came to; the results are then those of its best trial. */
+enum { FINDING_TRIALS_MAX = 24 };
+
+struct finding_trial {
+    double rate;
+    char verdict[16]; /* "met", "missed", "invalid": the generator's fault */
+    char why[160];    /* the clause that was not met, or what the generator could not do */
+    usec_t p99;
+    uint64_t failed;
+};
+
+struct finding {
+    char outcome[16]; /* "found", "none", "generator", "unsettled"; empty: nothing was searched */
+    double rate;      /* highest that was met; 0: none */
+    double above;     /* lowest that was not; 0: none */
+    char limit[160];  /* why it was not */
+    struct finding_trial trials[FINDING_TRIALS_MAX];
+    size_t count;
+    double best_met; /* rate of the trial whose results these are; 0: it did not meet the SLO */
+};
+
 struct results {
     struct run_description run;
+    struct finding finding;
     struct totals totals;
     bool ledger_is_checked; /* messages_stored, _lost and _duplicated mean something */
 

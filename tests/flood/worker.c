@@ -366,6 +366,10 @@ static void count_rest(struct worker *worker, usec_t now)
     for (size_t i = 0; i < worker->group_count; i++) {
         struct group *group = &worker->groups[i];
         usec_t at;
+        /* What is due right now may come behind the end in the same tick. */
+        if (group->timing == TIMING_RATE) {
+            on_arrival(&group->timer, now);
+        }
         while (group->timing == TIMING_RATE &&
                (at = arrivals_peek(&group->arrivals)) != USEC_NEVER && group->begin + at <= now) {
             arrivals_advance(&group->arrivals);
@@ -500,6 +504,9 @@ static int make_parts(struct worker *worker, struct error *error)
     if (worker->loop == NULL) {
         return -ENOMEM;
     }
+    if (loop_be_punctual(worker->loop, LOOP_TICK) < 0) {
+        return error_set(error, -ENOMEM, "no memory");
+    }
     const struct client_options options = {
         .loop = worker->loop,
         .target = plan->target,
@@ -516,7 +523,7 @@ static int make_parts(struct worker *worker, struct error *error)
                    ? -ENOMEM
                    : write_heads(worker);
     return code < 0 ? error_set_errno(error, code, "cannot make the agents")
-                    : vault_new(&worker->vault, error);
+                    : vault_new(worker->agent_count, &worker->vault, error);
 }
 
 int worker_new(const struct run_plan *plan, unsigned number, struct worker **worker,
@@ -528,6 +535,7 @@ int worker_new(const struct run_plan *plan, unsigned number, struct worker **wor
     }
     made->plan = plan;
     made->number = number;
+    made->serial = plan->fleet->server_serial;
     poll_list_init(&made->free);
     poll_list_init(&made->busy);
     timer_init(&made->phase_timer, on_phase_end);

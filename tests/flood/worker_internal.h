@@ -25,6 +25,7 @@ struct poll {
     struct worker *worker;
     enum poll_state state;
     usec_t origin; /* what latency counts from */
+    usec_t own;    /* of what the agent computes for itself, so far */
     usec_t since;  /* when its state began */
     usec_t sent;
     enum fault fault; /* found by the crew */
@@ -67,7 +68,8 @@ struct worker {
     size_t polls, polls_max;
     char *prefix; /* of every poll's head; owned */
     size_t prefix_len;
-    char *page; /* the request for /server.pem; owned */
+    char *page;      /* the request for /server.pem; owned */
+    uint64_t serial; /* the highest of the server's certificates so far */
     size_t phase;
     usec_t start;
     struct timer phase_timer, end_timer;
