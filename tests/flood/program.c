@@ -54,7 +54,8 @@ static const struct {
 } kinds[] = {
     {"run",
      " url agents rate period duration scenario messages message-bytes keys close connections "
-     "no-resumption ca server-ca timeout closing threads seed slo find-capacity json html verify on "
+     "no-resumption ca server-ca timeout closing threads seed slo find-capacity json html verify "
+     "on "
      "i-own-this-target ",
      command_run},
     {"raw",
