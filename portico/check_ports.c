@@ -2,6 +2,7 @@
 /* portico check: whether what our programs listen on is free, or ours already. One thread. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check_report.h"
 #include "config/config.h"
@@ -18,7 +19,8 @@ struct listener {
 
 struct census {
     unsigned vacant, ours, taken;
-    int error; /* other than being taken; of the first port that had it */
+    unsigned kept; /* by systemd, for a service that does not run now */
+    int error;     /* other than being taken; of the first port that had it */
 };
 
 static void tell_taken(struct check_report *report, const struct listener *listener, uint16_t port,
@@ -39,6 +41,13 @@ static void tell_taken(struct check_report *report, const struct listener *liste
                       "port %u of %s is held by %s", port, listener->what, who);
 }
 
+/* Of portico-balancer.socket, most likely; whose port it is, its configuration cannot say. */
+static bool is_kept_open(const struct listener *listener, const struct port_holder *holder)
+{
+    return holder->pid == 1 && strcmp(listener->program, "portico-balancer") == 0 &&
+           access("/run/systemd/system", F_OK) == 0;
+}
+
 static void count_port(struct check_report *report, const struct listener *listener, uint16_t port,
                        struct census *census)
 {
@@ -55,6 +64,10 @@ static void count_port(struct check_report *report, const struct listener *liste
     bool is_known = port_holder_find(port, &holder) > 0;
     if (is_known && strcmp(holder.name, listener->program) == 0) {
         census->ours++;
+        return;
+    }
+    if (is_known && is_kept_open(listener, &holder)) {
+        census->kept++;
         return;
     }
     census->taken++;
@@ -96,6 +109,10 @@ static void check_listener(struct check_report *report, const struct listener *l
     }
     if (census.error != 0) {
         tell_error(report, listener, census.error);
+    } else if (census.kept > 0) {
+        check_report_tell(report, FINDING_OK, "ports",
+                          "%s: %u is kept open by systemd; systemctl list-sockets tells for whom",
+                          listener->what, first);
     } else if (census.vacant + census.ours == 0 && first != last) {
         check_report_mend(report, "change %s", listener->port_key);
         check_report_tell(report, FINDING_ERROR, "ports", "%s: none of %u-%u is free",
