@@ -17,6 +17,7 @@
 #include "client.h"
 #include "crew.h"
 #include "net/loop.h"
+#include "phases.h"
 #include "progress.h"
 #include "target.h"
 #include "wire/certificate.h"
@@ -119,6 +120,8 @@ struct watcher {
     struct histogram *second;
     usec_t start;
     const struct scenario_phase *phase;
+    struct phases *phases;
+    struct tally *turn; /* when one phase ends and the next begins */
 };
 
 static volatile sig_atomic_t was_interrupted;
@@ -168,6 +171,8 @@ static void note_phase(struct watcher *watcher, usec_t elapsed)
         return;
     }
     watcher->phase = phase;
+    sum_up(watcher, watcher->turn);
+    phases_enter(watcher->phases, phase, elapsed, watcher->turn);
     if (phase == NULL || phase->event == EVENT_NONE) {
         return;
     }
@@ -265,6 +270,23 @@ static void sleep_until(usec_t deadline)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 }
 
+/* Until `end`, seeing phases come and go. */
+static void watch_until(struct watcher *watcher, usec_t end)
+{
+    usec_t now = clock_monotonic(&clock_system);
+    usec_t begin;
+    while (!was_interrupted && now < end) {
+        note_phase(watcher, now - watcher->start);
+        usec_t next = end;
+        if (scenario_phase_at(watcher->plan->scenario, now - watcher->start, &begin) != NULL) {
+            usec_t over = watcher->start + begin + watcher->phase->duration;
+            next = over < end ? over : end;
+        }
+        sleep_until(next);
+        now = clock_monotonic(&clock_system);
+    }
+}
+
 /* Until the scenario is over, or a signal came. */
 static int watch_run(struct watcher *watcher)
 {
@@ -273,11 +295,8 @@ static int watch_run(struct watcher *watcher)
     int code = 0;
     sleep_until(watcher->start);
     while (code == 0 && next < end && !was_interrupted) {
-        note_phase(watcher, next - watcher->start);
         next = next + USEC_PER_SEC < end ? next + USEC_PER_SEC : end;
-        while (!was_interrupted && clock_monotonic(&clock_system) < next) {
-            sleep_until(next);
-        }
+        watch_until(watcher, next);
         code = take_second(watcher, next - watcher->start);
         while (waitpid(-1, NULL, WNOHANG) > 0) {
         }
@@ -366,7 +385,9 @@ static int run_with_crew(struct watcher *watcher, struct error *error)
     }
     if (code == 0) {
         sum_up(watcher, watcher->now);
+        phases_enter(watcher->phases, NULL, watcher->results->run.duration, watcher->now);
         tally_tell(watcher->now, watcher->results);
+        phases_leave_out(watcher->phases);
     }
     return code;
 }
@@ -379,8 +400,10 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
     watcher.now = calloc(1, sizeof *watcher.now);
     watcher.before = calloc(1, sizeof *watcher.before);
     watcher.second = calloc(1, sizeof *watcher.second);
+    watcher.turn = calloc(1, sizeof *watcher.turn);
+    watcher.phases = phases_new(results);
     int code = watcher.workers == NULL || watcher.now == NULL || watcher.before == NULL ||
-                       watcher.second == NULL
+                       watcher.second == NULL || watcher.turn == NULL || watcher.phases == NULL
                    ? error_set(error, -ENOMEM, "no memory")
                    : crew_start(plan->threads, &plan->crew, error);
     if (code == 0) {
@@ -395,6 +418,8 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
     free(watcher.now);
     free(watcher.before);
     free(watcher.second);
+    free(watcher.turn);
+    phases_free(watcher.phases);
     return code;
 }
 

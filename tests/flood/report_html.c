@@ -181,6 +181,44 @@ static void put_quantiles(const struct results *results, FILE *out)
           out);
 }
 
+static void put_phase(const struct phase_result *phase, FILE *out)
+{
+    const usec_t times[] = {phase->p50, phase->p99, phase->max, phase->late_p99};
+    double seconds = (double)phase->duration / USEC_PER_SEC;
+    char text[WORDS_SIZE];
+    fputs("<tr><th scope=\"row\">", out);
+    html_text(out, phase->name);
+    fputs(phase->is_measured ? "" : " <span class=\"soft\">(not measured)</span>", out);
+    words_span(phase->duration, text, sizeof text);
+    fprintf(out, "</th><td class=\"n\">%s</td>", text);
+    words_number(seconds > 0 ? (double)phase->ok / seconds : 0, text, sizeof text);
+    fprintf(out, "<td class=\"n\">%s/s</td>", text);
+    words_count(phase->failed, text, sizeof text);
+    fprintf(out, "<td class=\"n\">%s</td>", text);
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        html_duration((double)times[i], text, sizeof text);
+        fprintf(out, "<td class=\"n\">%s</td>", phase->ok > 0 ? text : "-");
+    }
+    fputs("</tr>\n", out);
+}
+
+static void put_phases(const struct results *results, FILE *out)
+{
+    if (results->phase_count < 2) {
+        return;
+    }
+    fputs("<section><h2>Phases</h2><table><thead><tr><th scope=\"col\"></th>"
+          "<th scope=\"col\" class=\"n\">for</th><th scope=\"col\" class=\"n\">rate</th>"
+          "<th scope=\"col\" class=\"n\">failed</th><th scope=\"col\" class=\"n\">p50</th>"
+          "<th scope=\"col\" class=\"n\">p99</th><th scope=\"col\" class=\"n\">max</th>"
+          "<th scope=\"col\" class=\"n\">late p99</th></tr></thead><tbody>\n",
+          out);
+    for (size_t i = 0; i < results->phase_count; i++) {
+        put_phase(&results->phases[i], out);
+    }
+    fputs("</tbody></table></section>\n", out);
+}
+
 static void put_failures(const struct results *results, FILE *out)
 {
     if (results->failure_count == 0) {
@@ -331,6 +369,7 @@ void report_write_html(const struct results *results, FILE *out)
     page_charts(results, out);
     fputs("</div>\n<div class=\"cards\">\n", out);
     put_slo(&judgement, out);
+    put_phases(results, out);
     put_failures(results, out);
     put_quantiles(results, out);
     put_totals(results, out);

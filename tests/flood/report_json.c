@@ -78,6 +78,27 @@ static const struct field columns[] = {
     {"enrolments", FIELD_UINT64, offsetof(struct second, enrolments), 8},
 };
 
+#define PHASE(kind, name, member)                                  \
+    {                                                              \
+        name, FIELD_##kind, offsetof(struct phase_result, member), \
+            sizeof(((struct phase_result *)NULL)->member)          \
+    }
+
+static const struct field phase_fields[] = {
+    PHASE(TEXT, "name", name),
+    PHASE(BOOL, "measured", is_measured),
+    PHASE(TIME, "begin_us", begin),
+    PHASE(TIME, "duration_us", duration),
+    PHASE(UINT64, "ok", ok),
+    PHASE(UINT64, "failed", failed),
+    PHASE(UINT64, "enrolled", enrolled),
+    PHASE(TIME, "p50_us", p50),
+    PHASE(TIME, "p99_us", p99),
+    PHASE(TIME, "max_us", max),
+    PHASE(TIME, "late_p99_us", late_p99),
+    PHASE(TIME, "cpu_us", cpu),
+};
+
 /* ---- Writing ---- */
 
 /* Bytes that are no UTF-8 become "?": command lines and host names can hold anything. */
@@ -124,18 +145,33 @@ static json_t *field_to_json(const struct field *field, const void *object)
 }
 
 /* Adding to an array or object takes the value, NULL included, and then says so. */
-static json_t *run_to_json(const struct run_description *run)
+static json_t *object_to_json(const struct field *table, size_t count, const void *values)
 {
     json_t *object = json_object();
     int failed = 0;
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        failed |= json_object_set_new(object, fields[i].name, field_to_json(&fields[i], run));
+    for (size_t i = 0; i < count; i++) {
+        failed |= json_object_set_new(object, table[i].name, field_to_json(&table[i], values));
     }
     if (failed != 0) {
         json_decref(object);
         return NULL;
     }
     return object;
+}
+
+static json_t *run_to_json(const struct run_description *run)
+{
+    return object_to_json(fields, ARRAY_LEN(fields), run);
+}
+
+static json_t *phases_to_json(const struct results *results)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < results->phase_count; i++) {
+        (void)json_array_append_new(
+            array, object_to_json(phase_fields, ARRAY_LEN(phase_fields), &results->phases[i]));
+    }
+    return array;
 }
 
 static json_t *totals_to_json(const struct results *results)
@@ -262,6 +298,7 @@ int report_write_json(const struct results *results, FILE *out)
         const void *histogram = (const char *)results + histograms[i].offset;
         code |= put(out, histograms[i].name, histogram_to_json(histogram), false);
     }
+    code |= put(out, "phases", phases_to_json(results), false);
     code |= put(out, "seconds", seconds_to_json(results), true);
     return code < 0 ? -ENOMEM : 0;
 }
@@ -320,15 +357,37 @@ static int refuse(struct error *error, const char *key)
     return error_set(error, -EINVAL, "this is no report: \"%s\" is not as it should be", key);
 }
 
-static int read_run(const json_t *run, struct results *results, struct error *error)
+/* Members that are missing stay 0. */
+static int read_object(const json_t *object, const char *what, const struct field *table,
+                       size_t count, void *values, struct error *error)
 {
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        const json_t *value = json_object_get(run, fields[i].name);
-        if (value != NULL && !field_from_json(&fields[i], value, &results->run)) {
-            return refuse(error, fields[i].name);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *value = json_object_get(object, table[i].name);
+        if (value != NULL && !field_from_json(&table[i], value, values)) {
+            return refuse(error, table[i].name);
         }
     }
-    return json_is_object(run) ? 0 : refuse(error, "run");
+    return json_is_object(object) ? 0 : refuse(error, what);
+}
+
+static int read_run(const json_t *run, struct results *results, struct error *error)
+{
+    return read_object(run, "run", fields, ARRAY_LEN(fields), &results->run, error);
+}
+
+/* Older reports have none. */
+static int read_phases(const json_t *array, struct results *results, struct error *error)
+{
+    size_t count = json_array_size(array);
+    int code = array != NULL && (!json_is_array(array) || count > RESULTS_PHASES_MAX)
+                   ? refuse(error, "phases")
+                   : 0;
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        code =
+            read_object(json_array_get(array, i), "phases", phase_fields, ARRAY_LEN(phase_fields),
+                        &results->phases[results->phase_count++], error);
+    }
+    return code;
 }
 
 static int read_totals(const json_t *totals, struct results *results, struct error *error)
@@ -454,6 +513,9 @@ static int read_report(const json_t *root, struct results *results, struct error
         const struct histogram_field *field = &histograms[i];
         void *histogram = (char *)results + field->offset;
         code = read_histogram(json_object_get(root, field->name), field->name, histogram, error);
+    }
+    if (code == 0) {
+        code = read_phases(json_object_get(root, "phases"), results, error);
     }
     if (code == 0) {
         code = read_seconds(json_object_get(root, "seconds"), results, error);

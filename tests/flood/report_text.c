@@ -22,6 +22,37 @@ static void print_histogram(const char *name, const struct histogram *histogram,
     fputc('\n', out);
 }
 
+static void print_phase(const struct phase_result *phase, FILE *out)
+{
+    const usec_t times[] = {phase->p50, phase->p99, phase->max};
+    char rate[WORDS_SIZE];
+    char failed[WORDS_SIZE];
+    double seconds = (double)phase->duration / USEC_PER_SEC;
+    words_number(seconds > 0 ? (double)phase->ok / seconds : 0, rate, sizeof rate);
+    words_count(phase->failed, failed, sizeof failed);
+    fprintf(out, "%-16.16s%10s%10s", phase->name, rate, failed);
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        char text[WORDS_SIZE];
+        words_duration((double)times[i], text, sizeof text);
+        fprintf(out, "%10s", phase->ok > 0 ? text : "-");
+    }
+    fprintf(out, "%9.1f us%s\n", phase->ok > 0 ? (double)phase->cpu / (double)phase->ok : 0,
+            phase->is_measured ? "" : "   (not measured)");
+}
+
+/* One phase is the whole run, which is told anyway. */
+static void print_phases(const struct results *results, FILE *out)
+{
+    if (results->phase_count < 2) {
+        return;
+    }
+    fprintf(out, "\n%-16s%10s%10s%10s%10s%10s%12s\n", "phase", "per sec", "failed", "p50", "p99",
+            "max", "own CPU");
+    for (size_t i = 0; i < results->phase_count; i++) {
+        print_phase(&results->phases[i], out);
+    }
+}
+
 static void print_count(const char *name, uint64_t count, FILE *out)
 {
     char text[WORDS_SIZE];
@@ -104,6 +135,7 @@ void report_write_text(const struct results *results, FILE *out)
     print_histogram("service", &results->service, out);
     print_histogram("enrolment", &results->enrolment, out);
     print_histogram("lateness", &results->lateness, out);
+    print_phases(results, out);
     fputc('\n', out);
     print_totals(results, out);
     print_failures(results, out);

@@ -154,9 +154,20 @@ void results_invalidate(struct results *results, const char *format, ...)
 
 double results_rate(const struct results *results)
 {
-    return results->run.duration <= 0
-               ? 0
-               : (double)results->totals.ok * USEC_PER_SEC / (double)results->run.duration;
+    uint64_t ok = 0;
+    usec_t duration = 0;
+    bool leaves_out = false;
+    for (size_t i = 0; i < results->phase_count; i++) {
+        const struct phase_result *phase = &results->phases[i];
+        leaves_out |= !phase->is_measured;
+        ok += phase->is_measured ? phase->ok : 0;
+        duration += phase->is_measured ? phase->duration : 0;
+    }
+    if (!leaves_out) {
+        ok = results->totals.ok;
+        duration = results->run.duration;
+    }
+    return duration <= 0 ? 0 : (double)ok * USEC_PER_SEC / (double)duration;
 }
 
 void run_text(char *out, size_t size, const char *text)

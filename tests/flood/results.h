@@ -16,6 +16,7 @@
 enum {
     RESULTS_FAILURES_MAX = 96,   /* kinds of failure */
     RESULTS_SECONDS_MAX = 86400, /* of the series; later ones are only in the totals */
+    RESULTS_PHASES_MAX = 64,
     RESULTS_TEXT = 256,
 };
 
@@ -55,6 +56,16 @@ struct second {
     uint64_t enrolments;  /* in it */
 };
 
+/* One phase of the scenario. */
+struct phase_result {
+    char name[64];
+    bool is_measured; /* its times are among the run's */
+    usec_t begin, duration;
+    uint64_t ok, failed, enrolled;
+    usec_t p50, p99, max, late_p99; /* 0: there was no answer */
+    usec_t cpu;                     /* of the generator */
+};
+
 /* What was run, where. Texts are cut to fit. */
 struct run_description {
     char mode[16]; /* "run" or "raw" */
@@ -92,6 +103,9 @@ struct results {
     struct histogram lateness;  /* of starting, behind the plan */
     struct histogram enrolment; /* from the first poll to the first that was let in */
 
+    struct phase_result phases[RESULTS_PHASES_MAX];
+    size_t phase_count; /* 0: it had none */
+
     struct second *seconds; /* owned */
     size_t second_count, second_room;
 };
@@ -115,7 +129,8 @@ uint64_t results_failures(const struct results *results, struct str name);
 /* Declare the run invalid; the first reason stays. */
 PRINTF_LIKE(2, 3) void results_invalidate(struct results *results, const char *format, ...);
 
-/* Answers that were ok, per second of the run. */
+/* Answers that were ok, per second of the run or, when it has phases that were not measured, of
+ * those that were. */
 double results_rate(const struct results *results);
 
 /* What the machine says about itself: host, kernel, cpu, cpus, version, openssl. */

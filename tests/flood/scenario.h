@@ -80,7 +80,8 @@ enum scenario_event {
 struct scenario_phase {
     const char *name; /* never NULL */
     usec_t duration;
-    bool is_outage; /* nobody polls, connections are closed; groups are those of nobody: 0 */
+    bool is_unmeasured; /* its times are not among the run's, as of a warm-up */
+    bool is_outage;     /* nobody polls, connections are closed; groups are those of nobody: 0 */
     enum phase_start start;
     enum scenario_event event; /* at its beginning */
     struct scenario_group *groups;

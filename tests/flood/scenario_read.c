@@ -67,6 +67,13 @@ static void read_outage(struct reader *reader, const struct entry *entry, struct
     reader_bool(reader, entry, &block->phase.is_outage);
 }
 
+static void read_measured(struct reader *reader, const struct entry *entry, struct block *block)
+{
+    bool is_measured = true;
+    reader_bool(reader, entry, &is_measured);
+    block->phase.is_unmeasured = !is_measured;
+}
+
 static void read_event(struct reader *reader, const struct entry *entry, struct block *block)
 {
     static const char *const words[] = {
@@ -348,6 +355,7 @@ static const struct key keys[] = {
     {"duration", LEVEL_PHASE, read_duration},
     {"start", LEVEL_PHASE, read_start},
     {"outage", LEVEL_PHASE, read_outage},
+    {"measured", LEVEL_PHASE, read_measured},
     {"event", LEVEL_PHASE, read_event},
     {"groups", LEVEL_PHASE, keep_groups},
     {"share", LEVEL_PHASE | LEVEL_GROUP, read_share},
@@ -494,6 +502,7 @@ static void read_phase(struct reader *reader, const struct node *map, const stru
 static void read_phases(struct reader *reader, const struct block *block, struct scenario *scenario)
 {
     size_t count = count_maps(reader, block->phases, "phases", SCENARIO_PHASES_MAX);
+    bool is_measured = false;
     scenario->phases = allocate(reader, count, sizeof *scenario->phases);
     if (count == 0 || scenario->phases == NULL) {
         return;
@@ -502,6 +511,11 @@ static void read_phases(struct reader *reader, const struct block *block, struct
         struct scenario_phase *phase = &scenario->phases[scenario->phase_count++];
         read_phase(reader, item, block, scenario->phase_count, phase);
         scenario->duration += phase->duration;
+        is_measured |= !phase->is_unmeasured;
+    }
+    if (!is_measured) {
+        reader_complain(reader, block->phases->place,
+                        "leave \"measured: false\" out of one of them", "no phase is measured");
     }
 }
 

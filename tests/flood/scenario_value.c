@@ -54,8 +54,7 @@ bool reader_quantity(struct reader *reader, const char *key, const struct node *
                      enum option_type type, int64_t min, int64_t max, int64_t *number)
 {
     /* With a default, so that an empty value is a mistake and does not mean "unset". */
-    const struct option option = {
-        .key = key, .type = type, .initial = "", .min = min, .max = max};
+    const struct option option = {.key = key, .type = type, .initial = "", .min = min, .max = max};
     struct value value = {0};
     struct error error = {.line = 0};
     char hint[256] = "";

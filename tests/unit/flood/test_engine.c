@@ -72,7 +72,10 @@ static void run_against(struct flood_server_options options)
     snprintf(url, sizeof url, "http://127.0.0.1:%u/", flood_server_port(server));
     CHECK(target_parse(str_from(url), &target, &error) == 0);
     CHECK(engine_meet_server(&target, NULL, 5 * USEC_PER_SEC, &fleet, &error) == 0);
-    scenario.duration = phase.duration;
+    scenario.duration = 0;
+    for (size_t i = 0; i < scenario.phase_count; i++) {
+        scenario.duration += scenario.phases[i].duration;
+    }
     CHECK(engine_run(&plan, &nobody, results, &error) == 0);
 }
 
@@ -102,6 +105,25 @@ Test(engine, an_honest_server_is_believed)
     cr_expect_eq(results->totals.started, 60);
     cr_expect_eq(results->totals.enrolled, AGENTS);
     cr_expect_eq(histogram_count(&results->latency), 60);
+}
+
+Test(engine, phases_are_told_apart)
+{
+    struct scenario_phase both[] = {phase, phase};
+    both[0].name = "warm-up";
+    both[0].is_unmeasured = true;
+    both[0].duration = 700 * USEC_PER_MSEC; /* ends within a second */
+    scenario.phases = both;
+    scenario.phase_count = 2;
+    run_against((struct flood_server_options){.lie = LIE_NONE});
+    cr_assert_eq(results->phase_count, 2);
+    cr_expect_str_eq(results->phases[0].name, "warm-up");
+    cr_expect_gt(results->phases[0].ok, 0);
+    cr_expect_geq(results->phases[1].begin, both[0].duration);
+    cr_expect_lt(results->phases[1].begin, both[0].duration + 500 * USEC_PER_MSEC);
+    cr_expect_eq(results->phases[0].ok + results->phases[1].ok, results->totals.ok);
+    cr_expect_eq(histogram_count(&results->latency), results->phases[1].ok);
+    cr_expect_gt(results->phases[1].cpu, 0);
 }
 
 Test(engine, an_answer_to_another_poll_is_a_wrong_nonce)

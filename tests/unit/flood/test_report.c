@@ -37,6 +37,23 @@ static void write_json(void)
     fclose(out);
 }
 
+static void add_phases(void)
+{
+    results->phase_count = 2;
+    results->phases[0] = (struct phase_result){.name = "<warm-up>", .duration = 5000000, .ok = 70};
+    results->phases[1] = (struct phase_result){.name = "steady",
+                                               .is_measured = true,
+                                               .begin = 5000000,
+                                               .duration = results->run.duration,
+                                               .ok = 4000,
+                                               .failed = 7,
+                                               .p50 = 900,
+                                               .p99 = 3000,
+                                               .max = 40000,
+                                               .late_p99 = 120,
+                                               .cpu = 13000000};
+}
+
 static void write_html(void)
 {
     FILE *out = open_memstream(&text, &size);
@@ -47,6 +64,7 @@ static void write_html(void)
 Test(report, json_comes_back_as_it_was)
 {
     results->run.seed = UINT64_MAX;
+    add_phases();
     write_json();
     cr_assert_eq(report_parse_json(str_make(text, size), "a.json", &back, &error), 0, "%s",
                  error.message);
@@ -58,6 +76,8 @@ Test(report, json_comes_back_as_it_was)
     cr_assert_eq(
         memcmp(back->seconds, results->seconds, results->second_count * sizeof *results->seconds),
         0);
+    cr_assert_eq(back->phase_count, results->phase_count);
+    cr_assert_eq(memcmp(back->phases, results->phases, sizeof back->phases), 0);
     cr_assert_eq(results_failures(back, STR("wrong-nonce")), 2);
     cr_assert(back->is_valid && back->ledger_is_checked);
 }
@@ -197,6 +217,18 @@ Test(report, extreme_runs_have_no_broken_numbers)
     cr_assert_null(strstr(text, "nan"));
     cr_assert_null(strstr(text, "inf "));
     cr_assert_not_null(strstr(text, "<svg"));
+}
+
+Test(report, phases_are_told_on_the_page_and_in_the_summary)
+{
+    add_phases();
+    write_html();
+    cr_expect_not_null(strstr(text, "&#60;warm-up&#62; <span class=\"soft\">(not measured)</span>"));
+    free(text);
+    FILE *out = open_memstream(&text, &size);
+    report_write_text(results, out);
+    fclose(out);
+    cr_expect_not_null(strstr(text, "(not measured)\nsteady"));
 }
 
 Test(report, an_invalid_run_says_so_first)

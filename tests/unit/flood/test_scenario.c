@@ -123,7 +123,8 @@ Test(scenario, mistakes_are_told_with_place_caret_and_hint)
          "dir/t.yaml:2:5: error: unknown key \"duratoin\"\n"
          "      - duratoin: 1s\n        ^\n    hint: did you mean duration?"},
         {"phases:\n  - name: a\n", "dir/t.yaml:2:5: error: the phase has no duration"},
-        {"phases:\n  - {duration: }\n", "duration wants a duration"},
+        {"phases:\n  - {duration: 1s, measured: false}\n", ":2:3: error: no phase is measured"},
+        {"phases:\n  - {duration: }\n", "duration is empty; it wants"},
         {"phases:\n  - {duration: 1s, rate: fast}\n", ":2:26: error: rate wants requests per"},
         {"phases:\n  - {duration: 1s, rate: 1, period: 1s}\n",
          ":2:29: error: period contradicts rate in line 2"},
