@@ -23,6 +23,7 @@ struct listener {
 
 struct census {
     unsigned vacant, ours, taken, hidden;
+    unsigned kept; /* of ours: by systemd, for a service that does not run now */
     uint16_t first_hidden;
     unsigned hidden_uid;
     int error; /* other than being taken; of the first port that had it */
@@ -85,6 +86,7 @@ static void count_port(struct check_report *report, const struct check_scene *sc
     bool is_known = port_holder_find(port, &holder) > 0;
     if (is_known && holder.pid != 0 && is_ours(listener, &holder)) {
         census->ours++;
+        census->kept += holder.pid == 1;
         if (listener->needed > 0 && holder.pid != 1) {
             check_process(report, scene, holder.pid, holder.name, listener->needed);
         }
@@ -148,6 +150,10 @@ static void check_listener(struct check_report *report, const struct check_scene
     }
     if (census.error != 0) {
         tell_error(report, listener, census.error);
+    } else if (census.kept > 0) {
+        check_report_tell(report, FINDING_OK, "ports",
+                          "%s: %u is kept open by systemd; systemctl list-sockets tells for whom",
+                          listener->what, first);
     } else if (census.vacant + census.ours + census.hidden == 0 && first != last) {
         check_report_mend(report, "change %s", listener->port_key);
         check_report_tell(report, FINDING_PROBLEM, "ports", "%s: none of %u-%u is free",

@@ -76,13 +76,14 @@ static void read_name(const char *pid, char *name, size_t size)
     snprintf(name, size, "%s", slash == NULL ? text : slash + 1);
 }
 
+/* A service manager keeps sockets open that services use: who uses it is the better answer. */
 static void find_process(unsigned long inode, struct port_holder *holder)
 {
     char socket[64];
     snprintf(socket, sizeof socket, "socket:[%lu]", inode);
     DIR *directory = opendir("/proc");
     const struct dirent *entry;
-    while (directory != NULL && holder->pid == 0 && (entry = readdir(directory)) != NULL) {
+    while (directory != NULL && holder->pid <= 1 && (entry = readdir(directory)) != NULL) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
         if (pid > 0 && *end == '\0' && process_has(entry->d_name, socket)) {
