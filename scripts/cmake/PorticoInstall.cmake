@@ -30,8 +30,9 @@ install(DIRECTORY conf/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/examples"
   PATTERN flood EXCLUDE
   PATTERN systemd EXCLUDE)
 install(DIRECTORY conf/systemd/examples/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/examples/systemd")
-install(DIRECTORY docs/ DESTINATION "${CMAKE_INSTALL_DOCDIR}" FILES_MATCHING PATTERN "*.md"
-  PATTERN man EXCLUDE)
+# Where README.md, and they among themselves, link to.
+install(DIRECTORY docs/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/docs" FILES_MATCHING PATTERN "*.md"
+  PATTERN "*.png" PATTERN man EXCLUDE)
 install(FILES README.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 foreach(section IN ITEMS 1 5 7 8)
