@@ -7,6 +7,8 @@
 #include "admin_command.h"
 #include "balancer.h"
 
+struct history;
+
 struct admin_call {
     uint32_t magic;
     struct question question;
@@ -17,6 +19,8 @@ struct admin_call {
     struct admin_line line; /* views into `text` */
     bool is_beginning;      /* admin_call() has not returned yet */
     bool is_asking;         /* the workers */
+
+    const struct history *history; /* the status page's; borrowed */
 
     /* What a report gathers from the workers; freed with the call. */
     const struct report *report;

@@ -10,6 +10,7 @@
 #include "admin_call.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "status_page.h"
 
 enum { CALL_MAGIC = 0x61646d63 };
 
@@ -54,7 +55,7 @@ static void visited_all(struct question *question)
     struct admin_call *call = MAGIC_CAST(struct admin_call, CALL_MAGIC,
                                          CONTAINER_OF(question, struct admin_call, question));
     call->is_asking = false;
-    if (!call->answer.is_error) {
+    if (!call->answer.is_error && call->done != NULL) {
         call->report->write(call);
     }
     if (!call->is_beginning) {
@@ -98,8 +99,9 @@ static void fail_without_memory(admin_done_function *done, void *context)
     admin_done(&answer);
 }
 
-struct admin_call *admin_call(struct balancer *balancer, struct str text, admin_done_function *done,
-                              void *context)
+/* NULL: no memory, and `done` knows. */
+static struct admin_call *new_call(struct balancer *balancer, admin_done_function *done,
+                                   void *context)
 {
     struct admin_call *call = calloc(1, sizeof *call);
     if (call == NULL) {
@@ -112,13 +114,41 @@ struct admin_call *admin_call(struct balancer *balancer, struct str text, admin_
     call->context = context;
     call->is_beginning = true;
     admin_init(&call->answer, false);
-    run(call, text);
+    return call;
+}
+
+/* The call while it waits for the workers, else NULL. */
+static struct admin_call *has_begun(struct admin_call *call)
+{
     call->is_beginning = false;
     if (call->is_asking) {
         return call;
     }
     end_call(call);
     return NULL;
+}
+
+struct admin_call *admin_call(struct balancer *balancer, struct str text, admin_done_function *done,
+                              void *context)
+{
+    struct admin_call *call = new_call(balancer, done, context);
+    if (call == NULL) {
+        return NULL;
+    }
+    run(call, text);
+    return has_begun(call);
+}
+
+struct admin_call *admin_call_page(struct balancer *balancer, const struct history *history,
+                                   admin_done_function *done, void *context)
+{
+    struct admin_call *call = new_call(balancer, done, context);
+    if (call == NULL) {
+        return NULL;
+    }
+    call->history = history;
+    status_page_begin(call);
+    return has_begun(call);
 }
 
 void admin_call_cancel(struct admin_call *call)
@@ -163,6 +193,15 @@ void admin_command_help(struct admin_call *call)
     }
 }
 
+static void write_reload(struct admin_answer *answer, const struct balancer_reloaded *reloaded)
+{
+    if (reloaded->wall > 0) {
+        admin_time(answer, "last_reload", reloaded->wall);
+        admin_text(answer, "last_reload_failure",
+                   reloaded->code < 0 ? str_from(reloaded->words) : STR(""));
+    }
+}
+
 void admin_write_info(struct admin_call *call)
 {
     struct admin_answer *answer = &call->answer;
@@ -174,6 +213,7 @@ void admin_write_info(struct admin_call *call)
     admin_number(answer, "members", (int64_t)range_count(range));
     admin_number(answer, "members_usable", (int64_t)range_usable(range));
     admin_bool(answer, "stopping", balancer_is_stopping(call->balancer));
+    write_reload(answer, balancer_reloaded(call->balancer));
 }
 
 void admin_command_info(struct admin_call *call)

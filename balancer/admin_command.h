@@ -13,6 +13,7 @@
 #include "base/str.h"
 
 struct balancer;
+struct history;
 
 enum { ADMIN_LINE_MAX = 4096, ADMIN_WORDS_MAX = 8 };
 
@@ -59,6 +60,10 @@ typedef void admin_done_function(void *context, const struct admin_answer *answe
  * that. */
 struct admin_call *admin_call(struct balancer *balancer, struct str text, admin_done_function *done,
                               void *context);
+/* The same for the status page: the answer is HTML. `history` is borrowed until `done`, or until
+ * the call is cancelled. */
+struct admin_call *admin_call_page(struct balancer *balancer, const struct history *history,
+                                   admin_done_function *done, void *context);
 /* Nobody wants the answer any more. NULL is fine. */
 void admin_call_cancel(struct admin_call *call);
 

@@ -9,13 +9,23 @@
 #include "admin_server.h"
 #include "balancer.h"
 #include "base/check.h"
+#include "history.h"
 #include "net/http1_write.h"
 #include "net/socket.h"
+#include "status_page.h"
 
 enum { HEAD_MAX = 8 * 1024, FIELDS_MAX = 64, HEAD_OUT_MAX = 1024 };
 
+/* Whoever asks for the status page within a second is shown the same. */
+#define PAGE_TIME USEC_PER_SEC
+
 struct admin_http {
     struct admin_server *server;
+    struct history *history;
+    struct buffer page;
+    usec_t page_at;
+    size_t metrics_bytes; /* of the last answer, and some more */
+    char page_policy[STATUS_PAGE_POLICY_SIZE];
 };
 
 /* ---- Answers ---- */
@@ -25,30 +35,25 @@ static const struct str json_type = STR("application/json");
 static const struct str html_type = STR("text/html; charset=utf-8");
 static const struct str metrics_type = STR("text/plain; version=0.0.4; charset=utf-8");
 
-/* The status page will stand here. */
-static const struct str page = STR(
-    "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Portico balancer</title>\n"
-    "<h1>Portico balancer</h1>\n<ul>\n"
-    "<li><a href=\"/status.json\">/status.json</a>: members and counters\n"
-    "<li><a href=\"/metrics\">/metrics</a>: for Prometheus\n"
-    "<li><a href=\"/healthz\">/healthz</a>: 200 while a member is usable\n"
-    "</ul>\n</html>\n");
-
 /* The body follows unless the request was a HEAD. */
 static void put_answer(struct admin_stream *stream, unsigned status, struct str type,
                        const char *reason, struct str body)
 {
+    const struct admin_http *http = stream->context;
+    bool is_page = type.data == html_type.data;
     char head[HEAD_OUT_MAX];
     struct http1_response response = {.status = (uint16_t)status, .phrase = http1_phrase(status)};
     const struct http1_extra extras[] = {
         {STR("Content-Type"), type},
         {STR("Cache-Control"), STR("no-store")},
         {STR("X-Content-Type-Options"), STR("nosniff")},
-        {STR("Content-Security-Policy"), STR("default-src 'none'")},
+        {STR("Content-Security-Policy"),
+         is_page ? str_from(http->page_policy) : STR("default-src 'none'")},
+        {STR("Referrer-Policy"), STR("no-referrer")},
         {STR("X-Portico-Reason"), str_from(reason)},
         {STR("Allow"), STR("GET, HEAD")},
     };
-    size_t used = reason == NULL ? 4 : status == 405 ? 6 : 5;
+    size_t used = reason == NULL ? 5 : status == 405 ? 7 : 6;
     const struct http1_rewrite rewrite = {
         .extras = extras,
         .extra_count = used,
@@ -59,6 +64,8 @@ static void put_answer(struct admin_stream *stream, unsigned status, struct str 
     ssize_t len = http1_write_response(head, sizeof head, &response, &rewrite);
     CHECK(len > 0);
     stream->is_closing = !stream->keep_alive;
+    int unused = buffer_reserve(&stream->out, (size_t)len + body.len);
+    (void)unused; /* appending tells */
     admin_stream_put(stream, str_make(head, (size_t)len));
     if (!stream->is_head && !stream->is_closed && body.len > 0) {
         admin_stream_put(stream, body);
@@ -73,16 +80,60 @@ static void refuse(struct admin_stream *stream, unsigned status, const char *rea
     put_answer(stream, status, text_type, reason, str_from(text));
 }
 
+/* For the next second; without memory for it the next one asks again. */
+static void keep_page(struct admin_http *http, struct str page, usec_t now)
+{
+    buffer_clear(&http->page);
+    if (buffer_append(&http->page, page) == 0) {
+        http->page_at = now;
+    }
+}
+
+static void answer_page(struct admin_stream *stream)
+{
+    const struct admin_http *http = stream->context;
+    usec_t now = loop_now(balancer_loop(stream->balancer));
+    if (buffer_size(&http->page) > 0 && now - http->page_at < PAGE_TIME) {
+        put_answer(stream, 200, html_type, NULL, buffer_view(&http->page));
+        return;
+    }
+    stream->is_page = true;
+    admin_stream_call_page(stream, http->history);
+}
+
+static void answered_page(struct admin_stream *stream, const struct admin_answer *answer)
+{
+    stream->is_page = false;
+    if (answer->is_error) {
+        refuse(stream, 500, "no_memory", "there is no memory for the page");
+        return;
+    }
+    keep_page(stream->context, buffer_view(&answer->out),
+              loop_now(balancer_loop(stream->balancer)));
+    put_answer(stream, 200, html_type, NULL, buffer_view(&answer->out));
+}
+
 static void answered(struct admin_stream *stream, const struct admin_answer *answer)
 {
+    if (stream->is_page) {
+        answered_page(stream, answer);
+        return;
+    }
     put_answer(stream, answer->is_error ? 500 : 200, json_type, NULL, buffer_view(&answer->out));
 }
 
+/* Megabytes, when members are many; room for as much as the last time, so that it does not grow and
+ * move while it is written. */
 static void answer_metrics(struct admin_stream *stream)
 {
+    struct admin_http *http = stream->context;
     struct buffer text;
     buffer_init(&text, ADMIN_ANSWER_MAX);
+    balancer_show_members(stream->balancer);
+    int unused = buffer_reserve(&text, http->metrics_bytes);
+    (void)unused; /* it asks again where it must */
     if (metrics_write(counters_metrics(balancer_counters(stream->balancer)), &text) == 0) {
+        http->metrics_bytes = buffer_size(&text) + 4096;
         put_answer(stream, 200, metrics_type, NULL, buffer_view(&text));
     } else {
         refuse(stream, 500, "no_memory", "the metrics do not fit");
@@ -106,7 +157,7 @@ static void answer_health(struct admin_stream *stream)
 static void answer_path(struct admin_stream *stream, struct str path)
 {
     if (str_equal(path, STR("/"))) {
-        put_answer(stream, 200, html_type, NULL, page);
+        answer_page(stream);
     } else if (str_equal(path, STR("/status.json"))) {
         admin_stream_call(stream, STR("json show status"));
     } else if (str_equal(path, STR("/metrics"))) {
@@ -186,10 +237,18 @@ struct admin_http *admin_http_new(struct balancer *balancer, const struct addres
         error_set(error, -ENOMEM, "no memory for the admin listener");
         return NULL;
     }
+    buffer_init(&http->page, ADMIN_ANSWER_MAX);
+    status_page_policy(http->page_policy);
+    http->history = history_new(balancer);
+    if (http->history == NULL) {
+        error_set(error, -ENOMEM, "no memory for the admin listener");
+        admin_http_free(http);
+        return NULL;
+    }
     int fd = socket_listen(address, &options, error);
-    http->server = fd < 0 ? NULL : admin_server_new(balancer, fd, &protocol, error);
+    http->server = fd < 0 ? NULL : admin_server_new(balancer, fd, &protocol, http, error);
     if (http->server == NULL) {
-        free(http);
+        admin_http_free(http);
         return NULL;
     }
     return http;
@@ -199,6 +258,8 @@ void admin_http_free(struct admin_http *http)
 {
     if (http != NULL) {
         admin_server_free(http->server);
+        history_free(http->history);
+        buffer_done(&http->page);
         free(http);
     }
 }

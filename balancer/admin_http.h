@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The admin listener: /status.json, /metrics, /healthz and a page that leads there, over plain
+/* The admin listener: /status.json, /metrics, /healthz and the status page, over plain
  * HTTP. It only tells; whoever wants to change something needs the admin socket. The control
  * thread. */
 #ifndef PORTICO_BALANCER_ADMIN_HTTP_H

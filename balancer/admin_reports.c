@@ -39,6 +39,20 @@ static void visit_members(struct admin_call *call, struct worker *worker)
     }
 }
 
+static void write_member_details(struct admin_call *call, const struct member *member)
+{
+    struct admin_answer *answer = &call->answer;
+    usec_t now = loop_now(balancer_loop(call->balancer));
+    usec_t since = member->changed_at > 0 ? now - member->changed_at : 0;
+    admin_duration(answer, "in_health", since > 0 ? since : balancer_uptime(call->balancer));
+    admin_duration(answer, "probe", member->probe_time);
+    admin_number(answer, "refused", atomic_load(&member->outcomes[OUTCOME_REFUSED]));
+    admin_number(answer, "unreached", atomic_load(&member->outcomes[OUTCOME_UNREACHED]));
+    admin_number(answer, "broken", atomic_load(&member->outcomes[OUTCOME_BROKEN]));
+    admin_number(answer, "silent", atomic_load(&member->outcomes[OUTCOME_SILENT]));
+    admin_number(answer, "errors_5xx", atomic_load(&member->outcomes[OUTCOME_ERROR]));
+}
+
 static void write_member(struct admin_call *call, const struct member *member, size_t pooled)
 {
     struct admin_answer *answer = &call->answer;
@@ -54,6 +68,9 @@ static void write_member(struct admin_call *call, const struct member *member, s
     admin_number(answer, "bytes_in", metrics_value(metrics, member->counters.bytes_in));
     admin_number(answer, "bytes_out", metrics_value(metrics, member->counters.bytes_out));
     admin_number(answer, "pooled", (int64_t)pooled);
+    if (answer->is_json) { /* a table would become too wide */
+        write_member_details(call, member);
+    }
     admin_object_end(answer);
 }
 
@@ -218,13 +235,6 @@ static void visit_errors(struct admin_call *call, struct worker *worker)
     }
 }
 
-static int newest_first(const void *a, const void *b)
-{
-    usec_t at = ((const struct recent_error *)a)->request.wall;
-    usec_t other = ((const struct recent_error *)b)->request.wall;
-    return (at < other) - (at > other);
-}
-
 static struct str excerpt_of(const struct recent_error *error)
 {
     return str_make((const char *)error->excerpt, error->excerpt_len);
@@ -298,7 +308,7 @@ static void write_errors_for_people(struct admin_call *call, size_t count)
 static void write_errors(struct admin_call *call)
 {
     size_t count = call->count < call->wanted ? call->count : call->wanted;
-    qsort(call->errors, call->count, sizeof *call->errors, newest_first);
+    qsort(call->errors, call->count, sizeof *call->errors, recent_newest_first);
     if (!call->answer.is_json) {
         write_errors_for_people(call, count);
         return;

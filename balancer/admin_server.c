@@ -29,6 +29,7 @@ struct admin_server {
     struct balancer *balancer;
     struct loop *loop;
     const struct admin_protocol *protocol;
+    void *context;
     struct watch watch;
     struct timer pause; /* after a lack of descriptors */
     struct stream_list streams;
@@ -157,6 +158,13 @@ void admin_stream_call(struct admin_stream *stream, struct str command)
     stream->is_calling = false;
 }
 
+void admin_stream_call_page(struct admin_stream *stream, const struct history *history)
+{
+    stream->is_calling = true;
+    stream->call = admin_call_page(stream->balancer, history, on_answer, stream);
+    stream->is_calling = false;
+}
+
 /* As many requests as are there, but not without end. */
 static void take_requests(struct admin_stream *stream)
 {
@@ -269,6 +277,7 @@ static void add_stream(struct admin_server *server, int fd)
     }
     stream->server = server;
     stream->balancer = server->balancer;
+    stream->context = server->context;
     stream->phase = ADMIN_ANSWER; /* so that waiting for a request arms the deadline */
     buffer_init(&stream->in, server->protocol->in_max);
     buffer_init(&stream->out, OUT_MAX);
@@ -309,7 +318,8 @@ static void end_pause(struct timer *timer, usec_t now)
 /* ---- Life ---- */
 
 struct admin_server *admin_server_new(struct balancer *balancer, int fd,
-                                      const struct admin_protocol *protocol, struct error *error)
+                                      const struct admin_protocol *protocol, void *context,
+                                      struct error *error)
 {
     struct admin_server *server = calloc(1, sizeof *server);
     int code = -ENOMEM;
@@ -317,6 +327,7 @@ struct admin_server *admin_server_new(struct balancer *balancer, int fd,
         server->balancer = balancer;
         server->loop = balancer_loop(balancer);
         server->protocol = protocol;
+        server->context = context;
         stream_list_init(&server->streams);
         timer_init(&server->pause, end_pause);
         watch_init(&server->watch, fd, on_connection);

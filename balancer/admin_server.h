@@ -34,12 +34,14 @@ enum admin_phase { ADMIN_IDLE, ADMIN_REQUEST, ADMIN_ANSWER };
 /* One connection. take() and answered() use the first part. */
 struct admin_stream {
     struct balancer *balancer;
+    void *context;     /* of the server */
     struct buffer in;  /* what has come and was not taken */
     struct buffer out; /* what is to be written */
     bool has_ended;    /* the peer sends nothing more */
     bool is_closing;   /* once `out` is written */
     bool is_head;      /* HTTP: answer without body */
     bool keep_alive;   /* HTTP: further requests are welcome */
+    bool is_page;      /* HTTP: the call under way is for the status page */
 
     /* The server's own. */
     struct list_link link;
@@ -53,15 +55,19 @@ struct admin_stream {
 };
 
 /* Serve at the listening descriptor, which is taken even on failure. `protocol` is borrowed for
- * good. NULL with words. */
+ * good, `context` for the protocol's functions. NULL with words. */
 struct admin_server *admin_server_new(struct balancer *balancer, int fd,
-                                      const struct admin_protocol *protocol, struct error *error);
+                                      const struct admin_protocol *protocol, void *context,
+                                      struct error *error);
 /* Closes everything; who waits for an answer gets none. Not from within a callback of it. */
 void admin_server_free(struct admin_server *server);
 int admin_server_fd(const struct admin_server *server);
 
 /* Have the command run; answered() tells when it is done, perhaps before this returns. */
 void admin_stream_call(struct admin_stream *stream, struct str command);
+
+/* The same for the status page. */
+void admin_stream_call_page(struct admin_stream *stream, const struct history *history);
 
 /* Append to `out`; without memory the connection ends. */
 void admin_stream_put(struct admin_stream *stream, struct str bytes);

@@ -74,7 +74,7 @@ struct admin_socket *admin_socket_new(struct balancer *balancer, const char *pat
         return NULL;
     }
     int fd = socket_listen_unix(path, SOCK_STREAM, 0660, error);
-    admin->server = fd < 0 ? NULL : admin_server_new(balancer, fd, &protocol, error);
+    admin->server = fd < 0 ? NULL : admin_server_new(balancer, fd, &protocol, NULL, error);
     if (admin->server == NULL) {
         if (fd >= 0) {
             unlink(path);

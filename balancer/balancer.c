@@ -495,3 +495,8 @@ bool balancer_is_stopping(const struct balancer *balancer)
 {
     return balancer->is_stopping;
 }
+
+const struct balancer_reloaded *balancer_reloaded(const struct balancer *balancer)
+{
+    return &balancer->reloaded;
+}

@@ -41,6 +41,17 @@ unsigned balancer_workers(const struct balancer *balancer);
 usec_t balancer_uptime(const struct balancer *balancer);
 bool balancer_is_stopping(const struct balancer *balancer);
 
+/* The last reload; `wall` 0: there was none. */
+struct balancer_reloaded {
+    usec_t wall; /* microseconds since the epoch */
+    int code;    /* 0 or a negative errno: nothing was changed */
+    char words[256];
+};
+const struct balancer_reloaded *balancer_reloaded(const struct balancer *balancer);
+
+/* Bring the gauges of members' states up to date. */
+void balancer_show_members(struct balancer *balancer);
+
 /* Set what the administrator wants of every member at `port` (of `host` only, unless that is
  * empty). How many members that were. */
 size_t balancer_wish(struct balancer *balancer, struct str host, uint16_t port, enum wish wish);

@@ -41,6 +41,7 @@ struct balancer {
     struct timer housekeeping;
     usec_t watchdog; /* how often systemd wants a sign of life; 0: never */
     usec_t started;
+    struct balancer_reloaded reloaded;
     bool was_alive;
     bool is_stopping;
 };

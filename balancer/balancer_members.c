@@ -79,3 +79,10 @@ size_t balancer_wish(struct balancer *balancer, struct str host, uint16_t port, 
     }
     return found;
 }
+
+void balancer_show_members(struct balancer *balancer)
+{
+    size_t counts[HEALTH_WORDS];
+    range_count_states(balancer->now.range, counts);
+    counters_show_members(balancer->counters, counts, range_usable(balancer->now.range));
+}

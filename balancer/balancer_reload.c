@@ -149,6 +149,10 @@ int balancer_reload(struct balancer *balancer, struct error *error)
     } else {
         log_info("reloaded");
     }
+    balancer->reloaded.wall = clock_wall(&clock_system);
+    balancer->reloaded.code = code;
+    error_format(code < 0 ? error : &(struct error){.line = 0}, balancer->reloaded.words,
+                 sizeof balancer->reloaded.words);
     sd_notify(0, "READY=1");
     return code;
 }

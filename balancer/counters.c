@@ -11,11 +11,9 @@
 #include "member.h"
 #include "record.h"
 
-enum phase { PHASE_RECEIVE, PHASE_QUEUE, PHASE_CONNECT, PHASE_WAIT, PHASE_TOTAL, PHASE_COUNT };
-static const char *const phase_names[PHASE_COUNT] = {"receive", "queue", "connect", "wait",
-                                                     "total"};
+static const char *const phase_names[REQUEST_COUNT] = {"receive", "queue", "connect", "wait",
+                                                       "total"};
 
-enum { STATUS_CLASSES = 6 }; /* by the first digit; 0: nothing was answered */
 static const char *const status_names[STATUS_CLASSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
 #define MEMBER_FAMILIES(X)                                                                         \
@@ -44,8 +42,8 @@ enum {
     MEMBER_SLOTS = MEMBER_FAMILIES(SLOTS),
 #undef SLOTS
     /* Exactly what is needed, so that a member finds room for all its series or for none. */
-    COUNTERS_SLOTS = COUNTER_COUNT + STATUS_CLASSES + (REASON_COUNT - 1) +
-                     PHASE_COUNT * METRIC_HISTOGRAM_SLOTS +
+    COUNTERS_SLOTS = COUNTER_COUNT + STATUS_CLASSES + HEALTH_WORDS + (REASON_COUNT - 1) +
+                     REQUEST_COUNT * METRIC_HISTOGRAM_SLOTS +
                      (COUNTERS_MEMBERS_MAX + 1) * MEMBER_SLOTS,
 };
 
@@ -60,7 +58,8 @@ struct counters {
     struct metric plain[COUNTER_COUNT];
     struct metric statuses[STATUS_CLASSES];
     struct metric reasons[REASON_COUNT]; /* but REASON_NONE */
-    struct metric phases[PHASE_COUNT];
+    struct metric phases[REQUEST_COUNT];
+    struct metric states[HEALTH_WORDS]; /* members in each */
     int families[FAMILY_COUNT];
     struct member_counters other; /* members beyond the maximum share it */
     pthread_mutex_t mutex;        /* guards `shards` */
@@ -118,13 +117,24 @@ static int define_reasons(struct counters *counters)
     return result;
 }
 
+static int define_states(struct counters *counters)
+{
+    int family = metrics_define(counters->metrics, METRIC_GAUGE, "portico_balancer_members",
+                                "Members in this state.", "state");
+    int result = family < 0 ? family : 0;
+    for (enum health_state i = 0; i < HEALTH_WORDS && result == 0; i++) {
+        result = define_labelled(counters, family, health_state_word(i), &counters->states[i]);
+    }
+    return result;
+}
+
 static int define_phases(struct counters *counters)
 {
     int family = metrics_define(counters->metrics, METRIC_HISTOGRAM,
                                 "portico_balancer_request_phase_seconds",
                                 "How long requests were in a phase that they reached.", "phase");
     int result = family < 0 ? family : 0;
-    for (size_t i = 0; i < PHASE_COUNT && result == 0; i++) {
+    for (size_t i = 0; i < REQUEST_COUNT && result == 0; i++) {
         result = define_labelled(counters, family, phase_names[i], &counters->phases[i]);
     }
     return result;
@@ -178,8 +188,9 @@ struct counters *counters_new(void)
     pthread_mutex_init(&counters->mutex, NULL);
     counters->metrics = metrics_new(COUNTERS_SLOTS);
     if (counters->metrics == NULL || define_plain(counters) < 0 || define_statuses(counters) < 0 ||
-        define_reasons(counters) < 0 || define_phases(counters) < 0 ||
-        define_families(counters) < 0 || make_member(counters, "other", &counters->other) < 0) {
+        define_states(counters) < 0 || define_reasons(counters) < 0 ||
+        define_phases(counters) < 0 || define_families(counters) < 0 ||
+        make_member(counters, "other", &counters->other) < 0) {
         counters_free(counters);
         return NULL;
     }
@@ -248,7 +259,7 @@ static bool blames_member(enum reason reason)
     return blames[reason];
 }
 
-static void observe_reached(struct counter_shard *shard, enum phase phase, usec_t duration)
+static void observe_reached(struct counter_shard *shard, enum request_phase phase, usec_t duration)
 {
     if (duration > 0) {
         metrics_observe(shard->numbers, shard->counters->phases[phase], duration);
@@ -258,14 +269,14 @@ static void observe_reached(struct counter_shard *shard, enum phase phase, usec_
 static void record_phases(struct counter_shard *shard, const struct record *record)
 {
     const struct counters *counters = shard->counters;
-    metrics_observe(shard->numbers, counters->phases[PHASE_RECEIVE], record->receive);
-    metrics_observe(shard->numbers, counters->phases[PHASE_TOTAL], record->total);
+    metrics_observe(shard->numbers, counters->phases[REQUEST_RECEIVE], record->receive);
+    metrics_observe(shard->numbers, counters->phases[REQUEST_TOTAL], record->total);
     /* Who got a member at once waited 0, and that counts. */
     if (record->member != NULL || record->queue > 0) {
-        metrics_observe(shard->numbers, counters->phases[PHASE_QUEUE], record->queue);
+        metrics_observe(shard->numbers, counters->phases[REQUEST_QUEUE], record->queue);
     }
-    observe_reached(shard, PHASE_CONNECT, record->connect);
-    observe_reached(shard, PHASE_WAIT, record->wait);
+    observe_reached(shard, REQUEST_CONNECT, record->connect);
+    observe_reached(shard, REQUEST_WAIT, record->wait);
 }
 
 static void record_member(struct metrics_shard *numbers, const struct record *record)
@@ -307,7 +318,39 @@ void counters_connected(struct counter_shard *shard, const struct member_counter
     metrics_observe(shard->numbers, member->connect, duration);
 }
 
+void counters_show_members(struct counter_shard *shard, const size_t counts[HEALTH_WORDS],
+                           size_t usable)
+{
+    const struct counters *counters = shard->counters;
+    metrics_set(shard->numbers, counters->plain[COUNTER_MEMBERS_USABLE], (int64_t)usable);
+    for (enum health_state i = 0; i < HEALTH_WORDS; i++) {
+        metrics_set(shard->numbers, counters->states[i], (int64_t)counts[i]);
+    }
+}
+
 int64_t counters_value(struct counters *counters, enum counter counter)
 {
     return metrics_value(counters->metrics, counters->plain[counter]);
+}
+
+int64_t counters_answered(struct counters *counters, unsigned status_class)
+{
+    CHECK(status_class < STATUS_CLASSES);
+    return metrics_value(counters->metrics, counters->statuses[status_class]);
+}
+
+int64_t counters_rejected(struct counters *counters, enum reason reason)
+{
+    CHECK(reason > REASON_NONE && reason < REASON_COUNT);
+    return metrics_value(counters->metrics, counters->reasons[reason]);
+}
+
+struct metric counters_phase(const struct counters *counters, enum request_phase phase)
+{
+    return counters->phases[phase];
+}
+
+const char *request_phase_name(enum request_phase phase)
+{
+    return phase_names[phase];
 }

@@ -4,9 +4,12 @@
 #ifndef PORTICO_BALANCER_COUNTERS_H
 #define PORTICO_BALANCER_COUNTERS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/metrics.h"
+#include "health.h"
+#include "reason.h"
 
 struct counters;
 struct counter_shard;
@@ -22,6 +25,20 @@ enum counter {
 /* Members with series of their own. A shard then is 53,600 numbers or so, 428 KB for each
  * thread that counts. */
 enum { COUNTERS_MEMBERS_MAX = 1024 };
+
+/* Phases of a request, as record.h has them. */
+enum request_phase {
+    REQUEST_RECEIVE,
+    REQUEST_QUEUE,
+    REQUEST_CONNECT,
+    REQUEST_WAIT,
+    REQUEST_TOTAL,
+    REQUEST_COUNT
+};
+const char *request_phase_name(enum request_phase phase);
+
+/* Classes of statuses by the first digit; 0: nothing was answered. */
+enum { STATUS_CLASSES = 6 };
 
 /* The series of one member; made by counters_member(). A member that comes back under its name goes
  * on counting. `failures` are attempts, also those after which another member answered; `retries`
@@ -54,7 +71,14 @@ void counters_retried(struct counter_shard *shard, const struct member_counters 
 void counters_connected(struct counter_shard *shard, const struct member_counters *member,
                         usec_t duration);
 
-/* The sum over all shards, for status pages. Any thread. */
+/* How many members there are in each state, for gauges: control thread's shard only. */
+void counters_show_members(struct counter_shard *shard, const size_t counts[HEALTH_WORDS],
+                           size_t usable);
+
+/* The sums over all shards, for status pages. Any thread. */
 int64_t counters_value(struct counters *counters, enum counter counter);
+int64_t counters_answered(struct counters *counters, unsigned status_class);
+int64_t counters_rejected(struct counters *counters, enum reason reason);
+struct metric counters_phase(const struct counters *counters, enum request_phase phase);
 
 #endif

@@ -41,6 +41,7 @@ static void clear(struct exchange *exchange)
     exchange->began = exchange->received = exchange->queued = exchange->asked = 0;
     exchange->answered = exchange->queue_time = exchange->connect_time = 0;
     exchange->bytes_in = exchange->bytes_out = 0;
+    exchange->reader = (struct reader){.since = 0};
     member_unref(exchange->member);
     exchange->member = NULL;
     exchange->request_id[0] = exchange->client[0] = '\0';

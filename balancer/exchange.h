@@ -16,6 +16,7 @@
 #include "net/http1_chunked.h"
 #include "net/http1_write.h"
 #include "range.h"
+#include "reader.h"
 #include "record.h"
 #include "rules.h"
 #include "splice.h"
@@ -90,6 +91,7 @@ struct exchange {
     usec_t began, received, queued, asked, answered;
     usec_t queue_time, connect_time; /* lengths, over all attempts */
     uint64_t bytes_in, bytes_out;
+    struct reader reader;  /* how the client takes its answer */
     struct member *member; /* the last one that was chosen: a reference, or NULL */
     char request_id[REQUEST_ID_SIZE];
     char client[ADDRESS_TEXT_SIZE + 160]; /* text of X-Forwarded-For, whose last part is the peer */

@@ -38,15 +38,27 @@ enum usability health_usability(struct health health)
     return health.presence == PRESENCE_UP && !health.is_ejected ? USABLE : LAST_RESORT;
 }
 
-const char *health_word(struct health health)
+enum health_state health_state(struct health health)
 {
     if (health.wish != WISH_ENABLED) {
-        return health.wish == WISH_DRAINED ? "drained" : "disabled";
+        return health.wish == WISH_DRAINED ? HEALTH_DRAINED : HEALTH_DISABLED;
     }
     if (health.presence != PRESENCE_UP) {
-        return health.presence == PRESENCE_DOWN ? "down" : "absent";
+        return health.presence == PRESENCE_DOWN ? HEALTH_DOWN : HEALTH_ABSENT;
     }
-    return health.is_ejected ? "ejected" : "up";
+    return health.is_ejected ? HEALTH_EJECTED : HEALTH_UP;
+}
+
+const char *health_state_word(enum health_state state)
+{
+    static const char *const words[HEALTH_WORDS] = {"up",      "down",    "absent",
+                                                    "ejected", "drained", "disabled"};
+    return words[state];
+}
+
+const char *health_word(struct health health)
+{
+    return health_state_word(health_state(health));
 }
 
 static unsigned one_more(uint8_t *row)

@@ -37,7 +37,20 @@ enum usability {
 
 enum usability health_usability(struct health health);
 
-/* "up", "down", "absent", "ejected", "drained", "disabled": the axis that decides. A constant. */
+/* What the axes come to for people: the one that decides. */
+enum health_state {
+    HEALTH_UP,
+    HEALTH_DOWN,
+    HEALTH_ABSENT,
+    HEALTH_EJECTED,
+    HEALTH_DRAINED,
+    HEALTH_DISABLED,
+    HEALTH_WORDS, /* how many they are */
+};
+enum health_state health_state(struct health health);
+
+/* "up", "down", "absent", "ejected", "drained", "disabled". Constants. */
+const char *health_state_word(enum health_state state);
 const char *health_word(struct health health);
 
 /* To and from the number in which a member keeps it. */

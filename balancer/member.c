@@ -161,6 +161,9 @@ static void count_failure(struct member *member, unsigned eject_failures, usec_t
 void member_leave(struct member *member, enum outcome outcome, unsigned eject_failures, usec_t now)
 {
     CHECK(atomic_fetch_sub_explicit(&member->in_flight, 1, memory_order_relaxed) > 0);
+    if (outcome != OUTCOME_ANSWERED && outcome != OUTCOME_NEUTRAL) {
+        atomic_fetch_add_explicit(&member->outcomes[outcome], 1, memory_order_relaxed);
+    }
     switch (outcome) {
     case OUTCOME_ANSWERED:
     case OUTCOME_ERROR:
@@ -178,6 +181,7 @@ void member_leave(struct member *member, enum outcome outcome, unsigned eject_fa
         count_failure(member, eject_failures, now);
         break;
     case OUTCOME_NEUTRAL:
+    case OUTCOME_COUNT:
         break;
     }
 }

@@ -18,6 +18,18 @@ struct task;
 
 enum { MEMBER_NAME_SIZE = 128 };
 
+/* How a request went, as far as it tells something about the member. */
+enum outcome {
+    OUTCOME_ANSWERED, /* a whole, well-formed answer below 500, or one that the client cut short */
+    OUTCOME_ERROR,   /* an answer of 500 or more: an application's word, no failure of the member */
+    OUTCOME_REFUSED, /* nobody listens: the port is absent at once */
+    OUTCOME_UNREACHED, /* no connection in time, or no way to the host */
+    OUTCOME_BROKEN,    /* reset, ended too early, or malformed */
+    OUTCOME_SILENT,    /* no answer in time */
+    OUTCOME_NEUTRAL,   /* the client went away, or a kept connection had simply ended */
+    OUTCOME_COUNT,
+};
+
 struct member {
     /* Constant. */
     uint32_t id; /* unique in this process, from 1 */
@@ -37,6 +49,11 @@ struct member {
     _Alignas(64) atomic_uint in_flight;
     atomic_uint failures; /* in a row; a success forgets them */
     atomic_uint refs;
+    atomic_uint outcomes[OUTCOME_COUNT]; /* how requests went, but OUTCOME_ANSWERED and _NEUTRAL */
+
+    /* The control thread's, of what its prober saw; monotonic. */
+    usec_t changed_at; /* when the health became what it is */
+    usec_t probe_time; /* what the last good probe took; 0: there was none */
 };
 
 /* A member with one reference, absent until somebody says otherwise. A name that is too long is
@@ -59,17 +76,6 @@ void member_want_probe(struct member *member);
 
 /* Count one more request in flight, unless there are `limit` already. */
 MUST_CHECK bool member_enter(struct member *member, unsigned limit);
-
-/* How a request went, as far as it tells something about the member. */
-enum outcome {
-    OUTCOME_ANSWERED, /* a whole, well-formed answer below 500, or one that the client cut short */
-    OUTCOME_ERROR,   /* an answer of 500 or more: an application's word, no failure of the member */
-    OUTCOME_REFUSED, /* nobody listens: the port is absent at once */
-    OUTCOME_UNREACHED, /* no connection in time, or no way to the host */
-    OUTCOME_BROKEN,    /* reset, ended too early, or malformed */
-    OUTCOME_SILENT,    /* no answer in time */
-    OUTCOME_NEUTRAL,   /* the client went away, or a kept connection had simply ended */
-};
 
 /* The request left the member; learn from how. REFUSED makes it absent; after `eject_failures` of
  * UNREACHED, BROKEN and SILENT in a row (counted over all workers) it is ejected; after any of the

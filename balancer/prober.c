@@ -104,6 +104,7 @@ static void tell(struct slot *slot)
     struct health before = slot->seen;
     slot->seen = member_health(slot->member);
     if (health_pack(slot->seen) != health_pack(before)) {
+        slot->member->changed_at = loop_now(prober->loop);
         log_health(slot->member, before, slot->seen);
         prober->is_telling = true;
         prober->changed(prober->context, slot->member);
@@ -218,6 +219,9 @@ static void probe_is_over(void *context, enum probe_result result)
     struct prober *prober = slot->prober;
     slot->probe = NULL;
     slot->is_known = true;
+    if (result == PROBE_GOOD) {
+        slot->member->probe_time = larger(loop_now(prober->loop) - slot->begun, 1);
+    }
     prober->under_way--;
     move_presence(slot, result);
     plan(slot);

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "net/socket.h"
 #include "net/tls.h"
 
 enum { PROXY_MAGIC = 0x70726f78 };
@@ -16,6 +17,8 @@ enum { PROXY_MAGIC = 0x70726f78 };
 #define LINGER_TIME (2 * USEC_PER_SEC)
 /* A body is given this long before its rate counts: short ones have no rate to speak of. */
 #define RATE_GRACE (10 * USEC_PER_SEC)
+
+static void set_deadline(struct proxy *proxy, usec_t now);
 
 /* ---- What happens when a state has lasted for too long ---- */
 
@@ -79,16 +82,60 @@ static void answer_expired(struct proxy *proxy)
     proxy_refuse(proxy, REASON_MEMBER_TIMEOUT, 0);
 }
 
+static bool waits_for_reader(const struct proxy *proxy)
+{
+    const struct exchange *exchange = proxy->exchange;
+    return (proxy_is(proxy, PROXY_RELAY_ANSWER) || proxy_is(proxy, PROXY_FLUSH)) &&
+           (buffer_size(&exchange->out) > 0 || pipe_is_filled(&exchange->pipe));
+}
+
+static struct reader_rules reader_rules(const struct proxy *proxy)
+{
+    const struct rules *rules = proxy->worker->rules;
+    return (struct reader_rules){.pause = rules->write, .min_rate = rules->body_min_rate};
+}
+
+/* What the client's side has acknowledged. (Of TLS, what is on its way is a little more.) */
+static uint64_t taken_by_reader(const struct proxy *proxy)
+{
+    uint64_t unsent = socket_unsent(proxy->transport.fd);
+    uint64_t written = proxy->exchange->bytes_out;
+    return written > unsent ? written - unsent : 0;
+}
+
+static void judge_reader(struct proxy *proxy)
+{
+    usec_t now = worker_now(proxy->worker);
+    const struct reader_rules rules = reader_rules(proxy);
+    switch (reader_judge(&proxy->exchange->reader, &rules, taken_by_reader(proxy), now)) {
+    case READER_GOES_ON:
+        set_deadline(proxy, now);
+        break;
+    case READER_PAUSED:
+        proxy_close(proxy, REASON_WRITE_TIMEOUT);
+        break;
+    case READER_TOO_SLOW:
+        proxy_close(proxy, REASON_READER_TOO_SLOW);
+        break;
+    }
+}
+
 static void relay_expired(struct proxy *proxy)
 {
-    bool waits_for_client =
-        buffer_size(&proxy->exchange->out) > 0 || pipe_is_filled(&proxy->exchange->pipe);
-    proxy_close(proxy, waits_for_client ? REASON_WRITE_TIMEOUT : REASON_ANSWER_STALLED);
+    if (waits_for_reader(proxy)) {
+        judge_reader(proxy);
+    } else {
+        proxy_close(proxy, REASON_ANSWER_STALLED);
+    }
 }
 
 static void flush_expired(struct proxy *proxy)
 {
-    proxy_close(proxy, REASON_WRITE_TIMEOUT);
+    if (waits_for_reader(proxy)) {
+        judge_reader(proxy);
+    } else {
+        proxy_close(proxy, REASON_WRITE_TIMEOUT);
+    }
 }
 
 static void delay_expired(struct proxy *proxy)
@@ -147,12 +194,14 @@ static usec_t send_deadline(const struct proxy *proxy, usec_t now)
                                : body_deadline(proxy, now);
 }
 
-static usec_t relay_deadline(const struct proxy *proxy, usec_t now)
+static usec_t answer_deadline(const struct proxy *proxy, usec_t now)
 {
     const struct rules *rules = proxy->worker->rules;
-    bool waits_for_client =
-        buffer_size(&proxy->exchange->out) > 0 || pipe_is_filled(&proxy->exchange->pipe);
-    return usec_add(now, waits_for_client ? rules->write : rules->response);
+    if (waits_for_reader(proxy)) {
+        const struct reader_rules of_reader = reader_rules(proxy);
+        return reader_deadline(&proxy->exchange->reader, &of_reader, now);
+    }
+    return usec_add(now, proxy_is(proxy, PROXY_FLUSH) ? rules->write : rules->response);
 }
 
 static usec_t proxy_deadline(const struct proxy *proxy, usec_t now)
@@ -179,9 +228,8 @@ static usec_t proxy_deadline(const struct proxy *proxy, usec_t now)
     case PROXY_AWAIT_ANSWER:
         return usec_add(now, rules->response);
     case PROXY_RELAY_ANSWER:
-        return relay_deadline(proxy, now);
     case PROXY_FLUSH:
-        return usec_add(now, rules->write);
+        return answer_deadline(proxy, now);
     case PROXY_DELAY:
         return usec_add(now,
                         (usec_t)worker_random(proxy->worker, (uint64_t)rules->refusal_delay + 1));
@@ -197,10 +245,27 @@ static usec_t proxy_deadline(const struct proxy *proxy, usec_t now)
 
 /* ---- Going from state to state ---- */
 
+/* Whether something waits for the client, since when, and that it took something just now. */
+static void note_reader(struct proxy *proxy, usec_t now)
+{
+    struct exchange *exchange = proxy->exchange;
+    if (exchange == NULL) {
+        return;
+    }
+    struct reader *reader = &exchange->reader;
+    bool waits = waits_for_reader(proxy);
+    if (waits && !reader_is_waited_for(reader)) {
+        reader_begin(reader, reader_is_new(reader) ? taken_by_reader(proxy) : 0, now);
+    } else if (!waits && reader_is_waited_for(reader)) {
+        reader_end(reader, now);
+    }
+}
+
 /* The timer stays where it is when it fires before the deadline anyway: it then only looks. Most
  * states end long before, so a request arms it about once. */
 static void set_deadline(struct proxy *proxy, usec_t now)
 {
+    note_reader(proxy, now);
     proxy->deadline = proxy_deadline(proxy, now);
     if (!timer_is_armed(&proxy->timer) || proxy->timer.deadline > proxy->deadline) {
         loop_arm(proxy->worker->loop, &proxy->timer, proxy->deadline);
@@ -250,6 +315,9 @@ void proxy_enter(struct proxy *proxy, enum proxy_state state)
 void proxy_extend(struct proxy *proxy)
 {
     proxy->entered = worker_now(proxy->worker);
+    if (proxy->exchange != NULL) {
+        reader_moved(&proxy->exchange->reader, proxy->entered);
+    }
     set_deadline(proxy, proxy->entered);
 }
 
@@ -284,13 +352,22 @@ static bool ends_with_connection(const struct exchange *exchange)
            (framing == HTTP1_BODY_CHUNKED || framing == HTTP1_BODY_UNTIL_CLOSE);
 }
 
-/* A client whose answer was cut must not take an orderly end for the answer's. TLS clients miss the
- * goodbye. */
-static void spoil_end(const struct proxy *proxy)
+/* Whether the connection ends by a reset: a client whose answer was cut must not take an orderly
+ * end for the answer's (those of TLS miss the goodbye), and one that does not read would keep
+ * megabytes in the kernel. */
+static bool ends_by_reset(const struct proxy *proxy, enum reason reason)
+{
+    if (reason == REASON_WRITE_TIMEOUT || reason == REASON_READER_TOO_SLOW) {
+        return true;
+    }
+    return proxy->exchange != NULL && reason != REASON_CLOSE_WANTED && !proxy->is_tls &&
+           ends_with_connection(proxy->exchange);
+}
+
+static void reset_at_close(const struct proxy *proxy)
 {
     const struct linger at_once = {.l_onoff = 1};
-    if (!proxy->is_tls &&
-        setsockopt(proxy->transport.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) != 0) {
+    if (setsockopt(proxy->transport.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) != 0) {
         log_debug("no reset", LOG_UINT("proxy", proxy->id));
     }
 }
@@ -308,9 +385,8 @@ void proxy_close(struct proxy *proxy, enum reason reason)
     if (has_request(proxy) && !proxy->is_recorded) {
         proxy_record(proxy, reason, 0);
     }
-    if (proxy->exchange != NULL && reason != REASON_CLOSE_WANTED &&
-        ends_with_connection(proxy->exchange)) {
-        spoil_end(proxy);
+    if (ends_by_reset(proxy, reason)) {
+        reset_at_close(proxy);
     }
     log_debug("proxy ends", LOG_UINT("proxy", proxy->id), LOG_TEXT("reason", reason_code(reason)));
     proxy_enter(proxy, PROXY_CLOSED);

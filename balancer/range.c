@@ -54,6 +54,8 @@ static void inherit(struct member *member, const struct member *old)
     member_set_ejected(member, health.is_ejected);
     member_set_wish(member, health.wish);
     atomic_store(&member->ejected_at, atomic_load(&old->ejected_at));
+    member->changed_at = old->changed_at;
+    member->probe_time = old->probe_time;
 }
 
 struct range *range_new(const struct range_place *places, size_t count, const struct range *old,
@@ -127,6 +129,14 @@ bool range_holds(const struct range *range, const struct member *member)
         }
     }
     return false;
+}
+
+void range_count_states(const struct range *range, size_t counts[HEALTH_WORDS])
+{
+    memset(counts, 0, HEALTH_WORDS * sizeof *counts);
+    for (size_t i = 0; i < range->count; i++) {
+        counts[health_state(member_health(range->members[i]))]++;
+    }
 }
 
 static size_t count_level(const struct range *range, enum usability level)

@@ -61,6 +61,9 @@ MUST_CHECK int range_choose(struct range *range, unsigned in_flight_limit, struc
 /* Whether range_choose() would find a member for a new request. */
 bool range_has_room(const struct range *range, unsigned in_flight_limit);
 
+/* How many are in each state. */
+void range_count_states(const struct range *range, size_t counts[HEALTH_WORDS]);
+
 /* How many may be used now, last resorts only when there is nothing better. */
 size_t range_usable(const struct range *range);
 

@@ -199,3 +199,10 @@ const struct recent_error *recent_error_at(const struct recent *recent, size_t a
     }
     return &recent->errors[(recent->errors_added - 1 - age) % RECENT_ERRORS];
 }
+
+int recent_newest_first(const void *error, const void *other)
+{
+    usec_t at = ((const struct recent_error *)error)->request.wall;
+    usec_t other_at = ((const struct recent_error *)other)->request.wall;
+    return (at < other_at) - (at > other_at);
+}

@@ -51,6 +51,8 @@ void recent_add_error(struct recent *recent, const struct record *record, struct
 /* From the newest on; NULL behind the oldest. */
 const struct recent_request *recent_request_at(const struct recent *recent, size_t age);
 const struct recent_error *recent_error_at(const struct recent *recent, size_t age);
+/* For qsort() of several workers' errors. */
+int recent_newest_first(const void *error, const void *other);
 const struct recent_request *recent_find(const struct recent *recent, struct str request_id);
 
 #endif

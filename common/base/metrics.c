@@ -371,6 +371,35 @@ uint64_t metrics_observed(struct metrics *metrics, struct metric histogram)
     return count;
 }
 
+void metrics_buckets(struct metrics *metrics, struct metric histogram,
+                     uint64_t counts[METRIC_BUCKET_COUNT])
+{
+    pthread_mutex_lock(&metrics->mutex);
+    for (uint32_t i = 0; i < METRIC_BUCKET_COUNT; i++) {
+        counts[i] = sum_slot(metrics, histogram.slot + i);
+    }
+    pthread_mutex_unlock(&metrics->mutex);
+}
+
+usec_t metrics_quantile(const uint64_t counts[METRIC_BUCKET_COUNT], double quantile)
+{
+    double total = 0;
+    for (uint32_t i = 0; i < METRIC_BUCKET_COUNT; i++) {
+        total += (double)counts[i];
+    }
+    double before = 0;
+    for (uint32_t i = 0; i < METRIC_BUCKET_COUNT - 1 && total > 0; i++) {
+        double count = (double)counts[i];
+        if (count > 0 && before + count >= quantile * total) {
+            double lower = i == 0 ? 0 : (double)bucket_bounds[i - 1];
+            double share = (quantile * total - before) / count;
+            return (usec_t)(lower + share * ((double)bucket_bounds[i] - lower));
+        }
+        before += count;
+    }
+    return total > 0 ? bucket_bounds[METRIC_BUCKET_COUNT - 2] : 0;
+}
+
 static int write_head(const struct family *family, struct buffer *out)
 {
     static const char *const kinds[] = {"counter", "gauge", "histogram", "histogram"};
@@ -384,59 +413,144 @@ static int write_head(const struct family *family, struct buffer *out)
     return result;
 }
 
+/* One series has up to 24 lines and a balancer some 50,000 of them, so they are put together
+ * without printf(). */
+struct line {
+    struct str name, suffix, labels, bound; /* bound: le="0.5", in a histogram's buckets */
+    struct str number;
+};
+
+enum { NUMBER_SIZE = 21 }; /* of 64 bits, with its sign */
+
+/* At the end of `out`. */
+static struct str format_number(uint64_t number, char out[NUMBER_SIZE])
+{
+    size_t at = NUMBER_SIZE;
+    do {
+        out[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return str_make(out + at, NUMBER_SIZE - at);
+}
+
+static struct str format_signed(int64_t number, char out[NUMBER_SIZE])
+{
+    struct str text = format_number(number < 0 ? 0 - (uint64_t)number : (uint64_t)number, out);
+    if (number < 0) {
+        out[NUMBER_SIZE - text.len - 1] = '-';
+        text = str_make(text.data - 1, text.len + 1);
+    }
+    return text;
+}
+
+static char *put(char *to, struct str bytes)
+{
+    if (bytes.len > 0) {
+        memcpy(to, bytes.data, bytes.len);
+    }
+    return to + bytes.len;
+}
+
+static int write_line(const struct line *line, struct buffer *out)
+{
+    bool has_both = line->labels.len > 0 && line->bound.len > 0;
+    bool has_labels = line->labels.len > 0 || line->bound.len > 0;
+    size_t len = line->name.len + line->suffix.len + line->labels.len + line->bound.len +
+                 line->number.len + (has_labels ? 2 : 0) + (has_both ? 1 : 0) + 2;
+    int result = buffer_reserve(out, len);
+    if (result < 0) {
+        return result;
+    }
+    char *to = put(put(buffer_tail(out), line->name), line->suffix);
+    if (has_labels) {
+        *to++ = '{';
+        to = put(to, line->labels);
+        to = put(to, has_both ? STR(",") : STR(""));
+        to = put(to, line->bound);
+        *to++ = '}';
+    }
+    *to++ = ' ';
+    to = put(to, line->number);
+    *to = '\n';
+    buffer_commit(out, len);
+    return 0;
+}
+
 static int write_number(struct metrics *metrics, const struct family *family,
                         const struct series *series, struct buffer *out)
 {
+    char number[NUMBER_SIZE];
     uint64_t sum = sum_slot(metrics, series->slot);
-    bool has_labels = series->labels[0] != '\0';
-    int result = buffer_printf(out, "%s%s%s%s ", family->name, has_labels ? "{" : "",
-                               series->labels, has_labels ? "}" : "");
-    if (result < 0) {
-        return result;
-    }
-    return family->kind == METRIC_GAUGE ? buffer_printf(out, "%lld\n", (long long)sum)
-                                        : buffer_printf(out, "%llu\n", (unsigned long long)sum);
+    const struct line line = {
+        .name = str_from(family->name),
+        .labels = str_from(series->labels),
+        .number = family->kind == METRIC_GAUGE ? format_signed((int64_t)sum, number)
+                                               : format_number(sum, number),
+    };
+    return write_line(&line, out);
 }
 
-static int write_bucket(const struct family *family, const struct series *series, usec_t bound,
-                        uint64_t count, struct buffer *out)
+/* The labels of a family's buckets, made once for all its series. */
+struct bounds {
+    char texts[METRIC_BUCKET_COUNT][24];
+    struct str views[METRIC_BUCKET_COUNT];
+};
+
+static void format_bounds(enum metric_kind kind, struct bounds *bounds)
 {
-    const char *comma = series->labels[0] == '\0' ? "" : ",";
-    if (bound == USEC_NEVER) {
-        return buffer_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", family->name, series->labels,
-                             comma, (unsigned long long)count);
+    for (uint32_t i = 0; i < METRIC_BUCKET_COUNT; i++) {
+        usec_t bound = bound_of(kind, i);
+        double shown = kind == METRIC_SIZES ? (double)bound : (double)bound / 1e6;
+        if (bound == USEC_NEVER) {
+            snprintf(bounds->texts[i], sizeof bounds->texts[i], "le=\"+Inf\"");
+        } else {
+            snprintf(bounds->texts[i], sizeof bounds->texts[i], "le=\"%.7g\"", shown);
+        }
+        bounds->views[i] = str_from(bounds->texts[i]);
     }
-    double shown = family->kind == METRIC_SIZES ? (double)bound : (double)bound / 1e6;
-    return buffer_printf(out, "%s_bucket{%s%sle=\"%.7g\"} %llu\n", family->name, series->labels,
-                         comma, shown, (unsigned long long)count);
 }
 
-static int write_histogram(struct metrics *metrics, const struct family *family,
-                           const struct series *series, struct buffer *out)
+static int write_sum(enum metric_kind kind, struct line *line, uint64_t sum, struct buffer *out)
 {
-    bool has_labels = series->labels[0] != '\0';
-    const char *open = has_labels ? "{" : "";
-    const char *close = has_labels ? "}" : "";
-    uint64_t count = 0;
-    int result = 0;
-    for (uint32_t i = 0; i < METRIC_BUCKET_COUNT && result == 0; i++) {
-        count += sum_slot(metrics, series->slot + i);
-        result = write_bucket(family, series, bound_of(family->kind, i), count, out);
-    }
-    if (result < 0) {
-        return result;
-    }
-    uint64_t sum = sum_slot(metrics, series->slot + METRIC_BUCKET_COUNT);
     char text[48];
-    if (family->kind == METRIC_SIZES) {
+    line->suffix = STR("_sum");
+    if (kind == METRIC_SIZES) {
         snprintf(text, sizeof text, "%llu", (unsigned long long)sum);
     } else { /* seconds without rounding: microseconds are six decimals */
         snprintf(text, sizeof text, "%llu.%06llu", (unsigned long long)(sum / 1000000),
                  (unsigned long long)(sum % 1000000));
     }
-    return buffer_printf(out, "%s_sum%s%s%s %s\n%s_count%s%s%s %llu\n", family->name, open,
-                         series->labels, close, text, family->name, open, series->labels, close,
-                         (unsigned long long)count);
+    line->number = str_from(text);
+    return write_line(line, out);
+}
+
+static int write_histogram(struct metrics *metrics, const struct family *family,
+                           const struct series *series, const struct bounds *bounds,
+                           struct buffer *out)
+{
+    char number[NUMBER_SIZE];
+    struct line line = {.name = str_from(family->name),
+                        .suffix = STR("_bucket"),
+                        .labels = str_from(series->labels)};
+    uint64_t count = 0;
+    int result = 0;
+    for (uint32_t i = 0; i < METRIC_BUCKET_COUNT && result == 0; i++) {
+        count += sum_slot(metrics, series->slot + i);
+        line.bound = bounds->views[i];
+        line.number = format_number(count, number);
+        result = write_line(&line, out);
+    }
+    line.bound = STR("");
+    if (result == 0) {
+        uint64_t sum = sum_slot(metrics, series->slot + METRIC_BUCKET_COUNT);
+        result = write_sum(family->kind, &line, sum, out);
+    }
+    if (result == 0) {
+        line.suffix = STR("_count");
+        line.number = format_number(count, number);
+        result = write_line(&line, out);
+    }
+    return result;
 }
 
 /* printf() may give a NaN a sign, which Prometheus does not read. */
@@ -454,13 +568,17 @@ static int write_family(struct metrics *metrics, const struct family *family, st
     if (family->read == NULL && family->first == NULL) {
         return 0; /* a family without series would be a head without a body */
     }
+    struct bounds bounds;
     int result = write_head(family, out);
     if (result == 0 && family->read != NULL) {
         return write_read(family, out);
     }
+    if (is_histogram(family->kind)) {
+        format_bounds(family->kind, &bounds);
+    }
     for (struct series *series = family->first; series != NULL && result == 0;
          series = series->next) {
-        result = is_histogram(family->kind) ? write_histogram(metrics, family, series, out)
+        result = is_histogram(family->kind) ? write_histogram(metrics, family, series, &bounds, out)
                                             : write_number(metrics, family, series, out);
     }
     return result;

@@ -127,6 +127,16 @@ void metrics_observe_size(struct metrics_shard *shard, struct metric sizes, uint
 int64_t metrics_value(struct metrics *metrics, struct metric metric);
 uint64_t metrics_observed(struct metrics *metrics, struct metric histogram);
 
+/* How often something was observed in each bucket: a snapshot to subtract from a later one. Any
+ * thread. */
+void metrics_buckets(struct metrics *metrics, struct metric histogram,
+                     uint64_t counts[METRIC_BUCKET_COUNT]);
+
+/* The duration that a share of `quantile` (0 to 1) of those does not exceed, as far as buckets
+ * tell: within one, durations are taken to be spread evenly; beyond the last bound it is that
+ * bound. 0: nothing was observed. Pure. */
+usec_t metrics_quantile(const uint64_t counts[METRIC_BUCKET_COUNT], double quantile);
+
 /* Append everything in Prometheus' text format 0.0.4, families in order of definition. Any thread.
  * 0, -ENOBUFS or -ENOMEM (then `out` holds a part). */
 MUST_CHECK int metrics_write(struct metrics *metrics, struct buffer *out);

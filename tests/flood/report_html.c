@@ -58,9 +58,9 @@ static void put_badges(const struct results *results, const struct judgement *ju
                            : "\xe2\x9c\x97 messages lost or duplicated");
     }
     if (!results->is_valid) {
-        fputs("<p>", out);
+        fputs("<p class=\"reason\">The figures below say nothing about the server: ", out);
         html_text(out, results->invalid_reason);
-        fputs(" The figures below say nothing about the server.</p>", out);
+        fputs(".</p>", out);
     }
     fputs("</div>\n", out);
 }

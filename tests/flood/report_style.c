@@ -16,7 +16,7 @@ const char page_style[] =
 "main{max-width:1120px;margin:0 auto;padding:28px 20px 48px}\n"
 "header{margin-bottom:20px}h1{font-size:24px;line-height:1.25;margin:0 0 4px;letter-spacing:-.01em;"
 "overflow-wrap:anywhere}h2{font-size:15px;margin:0;font-weight:650}\n"
-"header p{margin:0;color:var(--soft);overflow-wrap:anywhere}\n"
+"header p{margin:0;color:var(--soft);overflow-wrap:anywhere}header p.reason{margin-top:8px;color:var(--ink)}\n"
 ".badge{display:inline-block;margin:12px 8px 0 0;padding:3px 12px;border-radius:99px;font-weight:600;"
 "font-size:13.5px;background:var(--goodbg);color:var(--good)}\n"
 ".badge.bad{background:var(--badbg);color:var(--bad)}.badge.warn{background:var(--warnbg);color:var(--warn)}\n"

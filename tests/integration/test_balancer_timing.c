@@ -3,6 +3,7 @@
  * raw cases names them G01 to G18; BALANCER_TIMING_CLIENTS=1000 in the environment makes them many.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,47 @@ Test(balancer_timing, g03_a_client_that_does_not_read_is_let_go)
     }
     cr_assert_eq(balancer_metric(&scene.balancer, "portico_balancer_connections", NULL), 0);
     cr_assert_eq(balancer_metric(&scene.balancer, "portico_balancer_requests_in_flight", NULL), 0);
+    end(&scene);
+}
+
+/* Take some bytes, if there are any. False: the connection ended. */
+static bool sip(struct http_client *client, size_t bytes)
+{
+    char taken[32768];
+    ssize_t count = recv(client->fd, taken, bytes, MSG_DONTWAIT);
+    return count > 0 || (count < 0 && errno == EAGAIN);
+}
+
+/* Ten times the minimum goes on, much less than it does not. The grace of ten seconds and what is
+ * buffered make this a long test. */
+Test(balancer_timing, g03_a_client_that_reads_below_the_minimum_rate_is_let_go, .timeout = 90)
+{
+    enum { SLOW, PATIENT };
+    static const char reasons[] = "portico_balancer_rejected_total";
+    const int room = 4096;
+    struct scene scene;
+    bool goes_on = true;
+    prepare(&scene, MEMBERS);
+    scene.count = 2;
+    balancer_set(&scene.balancer, "Balancer.body_min_rate=32KiB");
+    balancer_start_with(&scene.balancer, MEMBERS);
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        backend_size(backends_at(scene.backends, i), 64 << 20);
+    }
+    connect_all(&scene, NULL);
+    cr_assert_eq(setsockopt(scene.clients[SLOW].fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+    for (unsigned i = 0; i < scene.count; i++) {
+        http_send(&scene.clients[i], STR("GET /large HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    usec_t until = clock_monotonic(&clock_system) + 60 * USEC_PER_SEC;
+    while (goes_on && clock_monotonic(&clock_system) < until) {
+        goes_on = sip(&scene.clients[SLOW], 150);
+        cr_assert(sip(&scene.clients[PATIENT], 32768), "the faster one was let go");
+        sleep_for(100 * USEC_PER_MSEC);
+    }
+    cr_assert_not(goes_on);
+    cr_assert_eq(balancer_metric(&scene.balancer, reasons, "reason=\"reader_too_slow\""), 1);
+    cr_assert_eq(balancer_metric(&scene.balancer, "portico_balancer_requests_in_flight", NULL), 1);
     end(&scene);
 }
 

@@ -21,9 +21,12 @@ static struct config *load_config(void)
 
 static void set_member(struct balancer *balancer, unsigned i, struct health health)
 {
+    struct error error;
     struct member *member = &balancer->members[i];
     member->id = i + 1;
     snprintf(member->name, sizeof member->name, "localhost:%u", 8080 + i);
+    cr_assert_eq(
+        address_from_host(STR("127.0.0.1"), (uint16_t)(8080 + i), &member->address, &error), 0);
     member->counters = counters_member(balancer->counters, member->name);
     atomic_init(&member->health, health_pack(health));
 }
@@ -42,11 +45,20 @@ struct balancer *fake_balancer_new(const struct clock *clock)
     set_member(balancer, 0, (struct health){.presence = PRESENCE_UP});
     set_member(balancer, 1, (struct health){.presence = PRESENCE_ABSENT});
     set_member(balancer, 2, (struct health){.presence = PRESENCE_UP, .wish = WISH_DRAINED});
+    balancer->member_count = FAKE_MEMBERS;
     for (unsigned i = 0; i < FAKE_WORKERS; i++) {
         balancer->workers[i].number = i;
         balancer->workers[i].recent = recent_new();
     }
     return balancer;
+}
+
+void fake_balancer_add_members(struct balancer *balancer)
+{
+    for (unsigned i = FAKE_MEMBERS; i < FAKE_MEMBERS_MAX; i++) {
+        set_member(balancer, i, (struct health){.presence = PRESENCE_UP});
+    }
+    balancer->member_count = FAKE_MEMBERS_MAX;
 }
 
 void fake_balancer_free(struct balancer *balancer)
@@ -105,6 +117,16 @@ usec_t balancer_uptime(const struct balancer *balancer)
 bool balancer_is_stopping(const struct balancer *balancer)
 {
     return balancer->is_stopping;
+}
+
+const struct balancer_reloaded *balancer_reloaded(const struct balancer *balancer)
+{
+    return &balancer->reloaded;
+}
+
+void balancer_show_members(struct balancer *balancer)
+{
+    counters_show_members(balancer->shard, (size_t[HEALTH_WORDS]){[HEALTH_UP] = 7}, 8);
 }
 
 size_t balancer_wish(struct balancer *balancer, struct str host, uint16_t port, enum wish wish)
@@ -167,8 +189,7 @@ void range_unref(struct range *range)
 
 size_t range_count(const struct range *range)
 {
-    (void)range;
-    return FAKE_MEMBERS;
+    return ((const struct balancer *)(uintptr_t)range)->member_count;
 }
 
 struct member *range_at(const struct range *range, size_t index)
@@ -180,7 +201,7 @@ struct member *range_at(const struct range *range, size_t index)
 size_t range_usable(const struct range *range)
 {
     size_t count = 0;
-    for (size_t i = 0; i < FAKE_MEMBERS; i++) {
+    for (size_t i = 0; i < range_count(range); i++) {
         struct health health = member_health(range_at(range, i));
         count += health.presence == PRESENCE_UP && health.wish == WISH_ENABLED;
     }

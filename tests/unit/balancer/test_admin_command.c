@@ -106,11 +106,15 @@ Test(admin_command, members_are_told_with_health_load_and_pool)
     balancer->workers[1].pooled[0] = 3;
     EXPECT("show members", "MEMBER", "HEALTH", "localhost:8080  up", "localhost:8081  absent",
            "localhost:8082  drained");
+    balancer->members[0].probe_time = 321;
+    atomic_store(&balancer->members[0].outcomes[OUTCOME_SILENT], 2);
     json_t *json = ask_json("show members --json");
     json_t *first = json_array_get(json, 0);
     cr_expect_eq(json_integer_value(json_object_get(first, "in_flight")), 7);
     cr_expect_eq(json_integer_value(json_object_get(first, "requests")), 1);
     cr_expect_eq(json_integer_value(json_object_get(first, "pooled")), 5);
+    cr_expect_eq(json_integer_value(json_object_get(first, "probe_us")), 321);
+    cr_expect_eq(json_integer_value(json_object_get(first, "silent")), 2);
     cr_expect_eq(json_integer_value(json_object_get(first, "bytes_in")), 1234);
     json_decref(json);
 }

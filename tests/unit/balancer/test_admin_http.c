@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "fake_balancer.h"
 #include "net/socket.h"
+#include "status_page.h"
 
 static struct balancer *balancer;
 static struct clock_fake timepiece; /* the loop's; it stands still */
@@ -119,6 +120,36 @@ Test(admin_http, pages_are_there)
     expect("GET /healthz", "HTTP/1.1 200 OK\r\n", "\r\n\r\nok\n");
     expect("GET /status.json", "HTTP/1.1 200 OK\r\n", "application/json");
     expect("GET /nowhere", "HTTP/1.1 404 Not Found\r\n", "X-Portico-Reason: not_found\r\n");
+}
+
+Test(admin_http, the_page_comes_with_a_policy_of_its_own)
+{
+    char policy[STATUS_PAGE_POLICY_SIZE];
+    char field[STATUS_PAGE_POLICY_SIZE + 64];
+    status_page_policy(policy);
+    snprintf(field, sizeof field, "\r\nContent-Security-Policy: %s\r\n", policy);
+    expect("GET /", "HTTP/1.1 200 OK\r\n", field);
+    expect("GET /", "HTTP/1.1 200 OK\r\n", "\r\nContent-Type: text/html; charset=utf-8\r\n");
+    expect("GET /status.json", "HTTP/1.1 200 OK\r\n",
+           "\r\nContent-Security-Policy: default-src 'none'\r\n");
+}
+
+Test(admin_http, the_page_is_written_once_a_second_at_most)
+{
+    expect("GET /", "HTTP/1.1 200 OK\r\n", "1 of 2 members usable");
+    size_t asked = balancer->questions;
+    balancer->is_stopping = true;
+    expect("GET /", "HTTP/1.1 200 OK\r\n", "1 of 2 members usable");
+    cr_expect_eq(balancer->questions, asked);
+    clock_fake_advance(&timepiece, USEC_PER_SEC);
+    expect("GET /", "HTTP/1.1 200 OK\r\n", "Stopping: ");
+    cr_expect_gt(balancer->questions, asked);
+}
+
+Test(admin_http, gauges_of_members_are_fresh)
+{
+    expect("GET /metrics", "HTTP/1.1 200 OK\r\n", "\nportico_balancer_members_usable 8\n");
+    expect("GET /metrics", "HTTP/1.1 200 OK\r\n", "\nportico_balancer_members{state=\"up\"} 7\n");
 }
 
 Test(admin_http, status_is_json)

@@ -121,6 +121,22 @@ Test(member, is_ejected_after_failures_in_a_row)
     }
 }
 
+Test(member, counts_how_requests_failed)
+{
+    struct fixture f;
+    setup(&f);
+    request(&f, OUTCOME_ANSWERED, 1);
+    request(&f, OUTCOME_NEUTRAL, 2);
+    request(&f, OUTCOME_ERROR, 3);
+    request(&f, OUTCOME_SILENT, 4);
+    request(&f, OUTCOME_SILENT, 5);
+    static const unsigned wanted[OUTCOME_COUNT] = {[OUTCOME_ERROR] = 1, [OUTCOME_SILENT] = 2};
+    for (size_t i = 0; i < OUTCOME_COUNT; i++) {
+        cr_expect_eq(atomic_load(&f.member->outcomes[i]), wanted[i], "outcome %zu", i);
+    }
+    teardown(&f);
+}
+
 Test(member, forgets_failures_after_any_answer)
 {
     static const enum outcome answers[] = {OUTCOME_ANSWERED, OUTCOME_ERROR};

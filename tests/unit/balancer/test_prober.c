@@ -238,6 +238,27 @@ Test(prober, finds_all_that_listen_at_once_and_nobody_else)
     world_end();
 }
 
+Test(prober, tells_since_when_a_member_is_what_it_is_and_what_its_probe_took)
+{
+    world_begin(1);
+    struct member *member = range_at(world.range, 0);
+    pass(100 * USEC_PER_MSEC);
+    cr_expect_eq(member->changed_at, 0, "as it was at the start");
+    cr_expect_eq(member->probe_time, 0);
+    usec_t opened = world.clock.now;
+    place_open(&world.places[0]);
+    pass(2 * USEC_PER_SEC);
+    cr_expect_str_eq(word(0), "up");
+    cr_expect_geq(member->changed_at, opened);
+    cr_expect_leq(member->changed_at, world.clock.now);
+    cr_expect_gt(member->probe_time, 0);
+    cr_expect_lt(member->probe_time, USEC_PER_SEC);
+    usec_t joined = member->changed_at;
+    pass(5 * USEC_PER_SEC);
+    cr_expect_eq(member->changed_at, joined, "it is what it was");
+    world_end();
+}
+
 Test(prober, lets_a_member_join_within_a_second_of_listening)
 {
     world_begin(3);

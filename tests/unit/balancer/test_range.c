@@ -292,6 +292,21 @@ Test(range, waits_for_a_full_member_before_it_turns_to_a_last_resort)
     range_unref(range);
 }
 
+Test(range, counts_members_by_state)
+{
+    struct range *range = make_range(4, NULL, BALANCE_ROUND_ROBIN);
+    size_t counts[HEALTH_WORDS];
+    set_all_up(range);
+    member_set_ejected(range_at(range, 0), true);
+    member_set_wish(range_at(range, 1), WISH_DISABLED);
+    member_set_presence(range_at(range, 2), PRESENCE_ABSENT);
+    range_count_states(range, counts);
+    static const size_t wanted[HEALTH_WORDS] = {
+        [HEALTH_UP] = 1, [HEALTH_EJECTED] = 1, [HEALTH_DISABLED] = 1, [HEALTH_ABSENT] = 1};
+    cr_expect_arr_eq(counts, wanted, sizeof counts);
+    range_unref(range);
+}
+
 Test(range, takes_over_members_that_stay)
 {
     struct range *old = make_range(3, NULL, BALANCE_ROUND_ROBIN);

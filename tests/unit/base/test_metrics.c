@@ -260,6 +260,25 @@ Test(metrics, a_page_that_does_not_fit_is_an_error)
     }
 }
 
+Test(metrics, quantiles_are_read_from_buckets)
+{
+    struct metric took = single(METRIC_HISTOGRAM, "poll_seconds");
+    uint64_t counts[METRIC_BUCKET_COUNT];
+    metrics_buckets(metrics, took, counts);
+    cr_expect_eq(metrics_quantile(counts, 0.5), 0, "nothing was observed");
+    for (int i = 0; i < 100; i++) {
+        metrics_observe(shard, took, i < 90 ? 700 : 4000);
+    }
+    metrics_buckets(metrics, took, counts);
+    cr_expect_eq(metrics_quantile(counts, 0.45), 750, "half way from 500 to 1000 us");
+    cr_expect_eq(metrics_quantile(counts, 0.9), 1000);
+    cr_expect_eq(metrics_quantile(counts, 0.95), 3750);
+    cr_expect_eq(metrics_quantile(counts, 1), 5000);
+    metrics_observe(shard, took, USEC_PER_HOUR);
+    metrics_buckets(metrics, took, counts);
+    cr_expect_eq(metrics_quantile(counts, 1), 60 * USEC_PER_SEC, "no more is known");
+}
+
 Test(metrics, shards_add_up_and_outlive_their_threads)
 {
     struct metric polls = single(METRIC_COUNTER, "polls_total");
