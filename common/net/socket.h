@@ -52,7 +52,8 @@ MUST_CHECK int socket_connect_unix(const char *path, int type, struct error *err
 
 /* 0 or a negative errno. */
 MUST_CHECK int socket_set_no_delay(int fd);
-/* Bytes that were written and the other side has not acknowledged; 0 also when that cannot be known. */
+/* Bytes that were written and the other side has not acknowledged; 0 also when that cannot be
+ * known. */
 size_t socket_unsent(int fd);
 MUST_CHECK int socket_local_address(int fd, struct address *address);
 MUST_CHECK int socket_peer_address(int fd, struct address *address);
