@@ -1,45 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `portico check` found, told as it is found: for each thing looked at, how it is and what
- * mends it. Lives on the stack of command_check.c; one thread. */
+/* What `portico check` found: for each thing looked at, how it is, why that matters and what mends
+ * it. Findings are kept until the end and told in order of severity. Lives on the stack of
+ * command_check.c; one thread. */
 #ifndef PORTICO_COMMAND_CHECK_REPORT_H
 #define PORTICO_COMMAND_CHECK_REPORT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/compiler.h"
-#include "json_write.h"
+#include "base/str.h"
 
-enum finding { FINDING_OK, FINDING_WARNING, FINDING_ERROR };
-
-struct check_report {
-    FILE *out;
-    bool is_json;
-    struct json_writer json;
-    unsigned counts[FINDING_ERROR + 1];
-    char mend[1024]; /* for the next finding; empty: nothing to be done */
+enum finding {
+    FINDING_OK,
+    FINDING_UNSEEN,  /* it could not be looked at, so nobody knows */
+    FINDING_WARNING, /* it serves, but not for long, or not well */
+    FINDING_PROBLEM,
 };
 
-void check_report_begin(struct check_report *report, FILE *out, bool is_json);
+/* All owned texts. */
+struct check_item {
+    struct check_item *next;
+    enum finding finding;
+    char *what, *message, *why, *mend;
+};
+
+struct check_report {
+    struct check_item *first, **end;
+    unsigned counts[FINDING_PROBLEM + 1];
+    int relay;                 /* in a process that only looks, where findings go; else -1 */
+    char why[512], mend[1024]; /* for the next finding; empty: nothing to say */
+};
+
+void check_report_init(struct check_report *report);
+void check_report_done(struct check_report *report);
+
+/* Why what is told next matters, where that is not evident. */
+PRINTF_LIKE(2, 3) void check_report_why(struct check_report *report, const char *format, ...);
 /* The command or change that mends what is told next. */
 PRINTF_LIKE(2, 3) void check_report_mend(struct check_report *report, const char *format, ...);
-/* `what` is a literal. A message of several lines is indented. */
+/* `what` is one or two words. A message of several lines is indented. */
 PRINTF_LIKE(4, 5)
 void check_report_tell(struct check_report *report, enum finding finding, const char *what,
                        const char *format, ...);
+
+/* Findings as another process wrote them to its relay: take those that are whole from `bytes`.
+ * How many bytes that were, or -EBADMSG. */
+MUST_CHECK long check_report_take(struct check_report *report, struct str bytes);
+
+/* Tell what was found, the worst first; what is fine only to those who want to know. */
+void check_report_print(const struct check_report *report, bool is_verbose, FILE *out);
+void check_report_print_json(const struct check_report *report, FILE *out);
 /* The exit status. */
-MUST_CHECK int check_report_end(struct check_report *report);
-
-struct config;
-struct operation;
-
-/* The checks, each in the file that is named after it. */
-void check_keys(struct check_report *report, const struct config *config);         /* files */
-void check_permissions(struct check_report *report, const struct config *config);  /* files */
-void check_directories(struct check_report *report, const struct config *config);  /* files */
-void check_store_health(struct check_report *report, const struct config *config); /* files */
-void check_ports(struct check_report *report, const struct config *config);        /* ports */
-void check_file_limit(struct check_report *report, const struct config *config);   /* machine */
-void check_clock(struct check_report *report);                                     /* machine */
+MUST_CHECK int check_report_status(const struct check_report *report);
 
 #endif

@@ -3,8 +3,10 @@
  * which little else can be looked at. One thread. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-#include "check_report.h"
+#include "check.h"
 #include "commands.h"
 #include "operation.h"
 
@@ -31,10 +33,14 @@ static void tell_problems(struct check_report *report, struct problems *problems
 {
     char *text = print_problems(problems);
     bool is_usable = problems_errors(problems) == 0;
-    if (!is_usable) {
+    bool is_hidden = text != NULL && strstr(text, strerror(EACCES)) != NULL && geteuid() != 0;
+    if (!is_usable && is_hidden) {
+        check_report_mend(report, "run it as root, or as the user who serves: sudo portico check "
+                                  "-c FILE");
+    } else if (!is_usable) {
         check_report_mend(report, "correct what is marked; portico --help-config explains options");
     }
-    check_report_tell(report, is_usable ? FINDING_WARNING : FINDING_ERROR, "configuration", "%s",
+    check_report_tell(report, is_usable ? FINDING_WARNING : FINDING_PROBLEM, "configuration", "%s",
                       text == NULL ? "out of memory" : text);
     free(text);
 }
@@ -45,7 +51,7 @@ static void check_configuration(const struct operation *operation, struct check_
     struct problems *problems = problems_new(PROBLEMS_SHOWN);
     int r = problems == NULL ? -ENOMEM : command_line_load(operation->line, problems, config);
     if (r == -ENOMEM) {
-        check_report_tell(report, FINDING_ERROR, "configuration", "out of memory");
+        check_report_tell(report, FINDING_PROBLEM, "configuration", "out of memory");
     } else if (problems_errors(problems) + problems_warnings(problems) > 0) {
         tell_problems(report, problems);
     } else if (config_file_count(*config) == 0) {
@@ -59,21 +65,45 @@ static void check_configuration(const struct operation *operation, struct check_
     problems_free(problems);
 }
 
+/* ---- Everything ---- */
+
+#define PATIENCE (10 * USEC_PER_SEC)
+
+static void look_around(struct check_report *report, const struct check_scene *scene)
+{
+    check_keys(report, scene);
+    check_tls(report, scene);
+    check_key_files(report, scene);
+    check_apart(report, scene, "sockets", check_runtime, true, PATIENCE);
+    check_apart(report, scene, "disk", check_disk, true, PATIENCE);
+    check_apart(report, scene, "store", check_store, true,
+                usec_add(PATIENCE, config_usec(scene->config, "Datastore.busy_timeout")));
+    check_ports(report, scene);
+    check_apart(report, scene, "members", check_members, false, 2 * PATIENCE);
+    check_admin(report, scene);
+    check_open_files(report, scene);
+    check_kernel(report, scene);
+}
+
 int command_check(const struct operation *operation)
 {
     struct check_report report;
+    struct check_scene scene;
     struct config *config = NULL;
-    check_report_begin(&report, operation->out, operation->is_json);
+    check_report_init(&report);
     check_configuration(operation, &report, &config);
+    check_scene_init(&scene, config);
     if (config != NULL) {
-        check_keys(&report, config);
-        check_permissions(&report, config);
-        check_directories(&report, config);
-        check_store_health(&report, config);
-        check_ports(&report, config);
-        check_file_limit(&report, config);
-        config_unref(config);
+        look_around(&report, &scene);
     }
-    check_clock(&report);
-    return check_report_end(&report);
+    check_clock(&report, &scene);
+    if (operation->is_json) {
+        check_report_print_json(&report, operation->out);
+    } else {
+        check_report_print(&report, command_line_is_verbose(operation->line), operation->out);
+    }
+    int status = check_report_status(&report);
+    check_report_done(&report);
+    config_unref(config);
+    return status;
 }

@@ -12,6 +12,8 @@ static const struct flag flags[] = {
     {"directory", 0, "DIR", "init: put everything below DIR"},
     {"user", 0, "NAME", "init: who serves and is to own all of it"},
     {"instances", 'n', "N", "run: how many frontends"},
+    {"store-only", 0, NULL, "backup: without keys and configuration"},
+    {"force", 0, NULL, "backup, restore: replace what is there"},
     {"flow", 0, "F", "send, responses: the flow's id"},
     {"request", 0, "N", "send: the request's number in its flow"},
     {"args-hex", 0, "HEX", "send: arguments, serialised, in hexadecimal"},

@@ -14,8 +14,11 @@ static unsigned ends_within_window(const struct respawn *respawn, usec_t now)
     return recent;
 }
 
-usec_t respawn_after_end(struct respawn *respawn, usec_t now)
+usec_t respawn_after_end(struct respawn *respawn, usec_t served, usec_t now)
 {
+    if (served >= RESPAWN_WELL) {
+        respawn->count = 0;
+    }
     unsigned recent = ends_within_window(respawn, now);
     respawn->ended[respawn->count++ % EARLIER_ENDS] = now;
     return recent == RESPAWN_ENDS_MAX ? -1 : RESPAWN_DELAY << (recent - 1);

@@ -86,13 +86,16 @@ static void begin_end(struct supervisor *supervisor, usec_t now);
 static void ward_lost(struct supervisor *supervisor, unsigned child, const char *why, usec_t now)
 {
     struct ward *ward = &supervisor->wards[child];
-    usec_t delay = respawn_after_end(&ward->respawn, now);
+    usec_t served = ward->serving_since == 0 ? 0 : now - ward->serving_since;
+    usec_t delay = respawn_after_end(&ward->respawn, served, now);
     ward->state = WARD_DOWN;
     delay = delay < 0 && ward->is_spared ? SPARED_DELAY : delay;
     if (delay < 0) {
-        supervisor_say(supervisor, "%s %s; it ended %d times within %d s: giving up, all stop",
-                       supervisor_name(supervisor, child), why, RESPAWN_ENDS_MAX,
-                       (int)(RESPAWN_WINDOW / USEC_PER_SEC));
+        supervisor_say(
+            supervisor,
+            "%s %s; it ended %d times within %d s, soon after each start: giving up, all stop",
+            supervisor_name(supervisor, child), why, RESPAWN_ENDS_MAX,
+            (int)(RESPAWN_WINDOW / USEC_PER_SEC));
         ward->deadline = USEC_NEVER;
         supervisor->has_failed = true;
         supervisor->acts->blame(supervisor->context, child);
@@ -117,6 +120,7 @@ void ward_start(struct supervisor *supervisor, unsigned child, usec_t now)
     struct ward *ward = &supervisor->wards[child];
     CHECK(ward->state == WARD_DOWN && !is_ending(supervisor));
     ward->state = WARD_STARTING;
+    ward->serving_since = 0;
     ward->deadline = usec_add(now, START_PATIENCE);
     if (supervisor->acts->start(supervisor->context, child) < 0) {
         ward_failed(supervisor, child, "cannot be started", now);
@@ -179,6 +183,7 @@ void supervisor_serves(struct supervisor *supervisor, unsigned child, usec_t now
         return;
     }
     ward->state = WARD_SERVING;
+    ward->serving_since = now;
     ward->deadline = USEC_NEVER;
     ward->is_spared = false;
     if (supervisor->phase == PHASE_RUNNING && !supervisor_is_rolling(supervisor)) {

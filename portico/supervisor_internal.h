@@ -17,6 +17,7 @@ enum ward_state {
 struct ward {
     enum ward_state state;
     usec_t deadline;
+    usec_t serving_since; /* 0: it has not served since it was started */
     struct respawn respawn;
     bool is_spared; /* a rolling restart failed at it: should it keep dying, the others go on */
 };

@@ -16,6 +16,12 @@ enum mode { MODE_RUN, MODE_CHECK, MODE_SHOW, MODE_HELP_CONFIG, MODE_VERSION, MOD
 
 enum argument { ARGUMENT_NONE, ARGUMENT_NEEDED, ARGUMENT_OPTIONAL };
 
+/* Of a flag of the program itself that takes an argument. */
+struct use {
+    const struct flag *flag;
+    const char *argument;
+};
+
 struct command_line {
     const struct program_usage *usage;
     const char **files, **parameters, **words; /* each has room for all of argv */
@@ -25,6 +31,8 @@ struct command_line {
     const char *contexts[CONTEXTS_MAX];
     size_t context_count;
     const char *values[OWN_FLAGS_MAX]; /* of the program's flags */
+    struct use *uses;                  /* all of them; room as above */
+    size_t use_count;
     enum mode mode;
     const char *section; /* --help-config=SECTION */
     bool is_verbose;
@@ -263,6 +271,9 @@ static int apply_flag(struct scan *scan, const struct found *found, const char *
     size_t index = (size_t)(found->own - scan->line->usage->flags);
     CHECK(index < OWN_FLAGS_MAX);
     scan->line->values[index] = argument == NULL ? "" : argument;
+    if (argument != NULL) { /* letters without one may come more often than there is room for */
+        scan->line->uses[scan->line->use_count++] = (struct use){found->own, argument};
+    }
     return 0;
 }
 
@@ -380,7 +391,9 @@ static struct command_line *command_line_new(const struct program_usage *usage, 
     line->files = calloc(room, sizeof *line->files);
     line->parameters = calloc(room, sizeof *line->parameters);
     line->words = calloc(room, sizeof *line->words);
-    if (line->files == NULL || line->parameters == NULL || line->words == NULL) {
+    line->uses = calloc(room, sizeof *line->uses);
+    if (line->files == NULL || line->parameters == NULL || line->words == NULL ||
+        line->uses == NULL) {
         command_line_free(line);
         return NULL;
     }
@@ -393,6 +406,7 @@ void command_line_free(struct command_line *line)
         free(line->files);
         free(line->parameters);
         free(line->words);
+        free(line->uses);
         free(line->context_text);
         free(line);
     }
@@ -566,6 +580,16 @@ const char *command_line_flag(const struct command_line *line, const char *name)
     }
     const bool is_flag_of_this_program = false;
     CHECK(is_flag_of_this_program);
+    return NULL;
+}
+
+const char *command_line_flag_at(const struct command_line *line, const char *name, size_t index)
+{
+    for (size_t i = 0; i < line->use_count; i++) {
+        if (strcmp(line->uses[i].flag->name, name) == 0 && index-- == 0) {
+            return line->uses[i].argument;
+        }
+    }
     return NULL;
 }
 

@@ -16,7 +16,7 @@ enum {
     EXIT_STATUS_USAGE = 2,
 };
 
-/* One flag of a program itself. Its last use counts. */
+/* One flag of a program itself. Its last use counts, unless the program asks for all. */
 struct flag {
     const char *name;     /* without the dashes */
     char letter;          /* 0: none */
@@ -76,6 +76,9 @@ bool command_line_wants_nothing(const struct command_line *line);
 
 /* The argument of a program's flag, "" when it takes none, NULL when it was not given. */
 const char *command_line_flag(const struct command_line *line, const char *name);
+/* The argument of its use `index`, in the order of the command line; NULL: it came less often. Only
+ * of flags that take one. */
+const char *command_line_flag_at(const struct command_line *line, const char *name, size_t index);
 bool command_line_is_verbose(const struct command_line *line);
 
 /* Words in order, the command first. NULL past the end. */

@@ -2,6 +2,7 @@
 /* Life and getters of a loaded configuration. Any thread. */
 #include "config/config.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,27 @@ const struct value *config_value(const struct config *config, const struct optio
 enum program config_program(const struct config *config)
 {
     return config->program;
+}
+
+int config_note_file(struct config *config, const char *path, bool is_configuration)
+{
+    for (const struct config_file *file = config->files; file != NULL; file = file->next) {
+        if (strcmp(file->path, path) == 0) {
+            return 0;
+        }
+    }
+    struct config_file *file = arena_calloc(&config->arena, 1, sizeof *file);
+    if (file == NULL) {
+        return -ENOMEM;
+    }
+    *file = (struct config_file){config->files, path, is_configuration};
+    config->files = file;
+    return 0;
+}
+
+const struct config_file *config_files(const struct config *config)
+{
+    return config->files;
 }
 
 size_t config_file_count(const struct config *config)

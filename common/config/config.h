@@ -84,6 +84,15 @@ size_t config_file_count(const struct config *config);
 size_t config_set_count(const struct config *config); /* options of ours that are not defaults */
 size_t config_foreign_count(const struct config *config); /* settings of foreign sections */
 
+/* What was read: configuration files, and those that values take in with the filter "file", each
+ * once, in no particular order. They live as long as the configuration. */
+struct config_file {
+    const struct config_file *next;
+    const char *path; /* seen from where the program was started */
+    bool is_configuration;
+};
+const struct config_file *config_files(const struct config *config);
+
 /* "AdminUI (12), Mysql (5)"; borrowed, empty when there are none. */
 const char *config_foreign_sections(const struct config *config);
 

@@ -47,7 +47,7 @@ static int read_for_filter(void *context, const char *path, struct buffer *out, 
     if (code < 0 && code != -EFBIG) {
         return error_set_errno(error, code, "cannot read %s", full);
     }
-    return code;
+    return code < 0 ? code : config_note_file(evaluator->config, full, false);
 }
 
 static const char *environment_for_filter(void *context, const char *name)

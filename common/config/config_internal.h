@@ -26,7 +26,11 @@ struct config {
     struct evaluated *values; /* by option_index() */
     size_t file_count, set_count, foreign_count;
     const char *foreign_sections;
+    const struct config_file *files;
 };
+
+/* Remember that `path`, which lives in the arena, was read. 0 or -ENOMEM. */
+MUST_CHECK int config_note_file(struct config *config, const char *path, bool is_configuration);
 
 /* The setting of `key` that counts, NULL: the default. *rival as settings_find(). */
 const struct setting *config_lookup(const struct config *config, struct str key,

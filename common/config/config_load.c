@@ -49,7 +49,7 @@ static int source_read(struct loader *loader, struct source *source)
     if (code == 0) {
         const char *copy = arena_strdup(&loader->config->arena, buffer_view(&bytes));
         source->text = str_make(copy, buffer_size(&bytes));
-        code = copy == NULL ? -ENOMEM : 0;
+        code = copy == NULL ? -ENOMEM : config_note_file(loader->config, source->name, true);
     }
     buffer_done(&bytes);
     return code;

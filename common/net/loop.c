@@ -24,6 +24,8 @@ enum {
     EVENTS_PER_TURN = 256,
     TIMERS_PER_TURN = 1024,
     TASKS_PER_TURN = 1024,
+    /* Of a punctual loop: between two descriptors, so that neither kind waits for long. */
+    TIMERS_BETWEEN = 16,
 };
 
 LIST_DECLARE(hook_list, struct loop_hook, link);
@@ -35,6 +37,7 @@ struct loop {
     struct timers *timers;
     size_t watches;
     bool counts_milliseconds; /* the kernel has no epoll_pwait2() */
+    bool is_punctual;
 
     struct watch wake_watch;     /* an eventfd */
     struct task *_Atomic posted; /* newest first, pushed by any thread */
@@ -95,6 +98,19 @@ failed:
     error_set_errno(error, code, "cannot make an event loop");
     loop_free(loop);
     return NULL;
+}
+
+int loop_be_punctual(struct loop *loop, usec_t tick)
+{
+    CHECK(timers_count(loop->timers) == 0);
+    struct timers *finer = timers_new(tick, loop->now);
+    if (finer == NULL) {
+        return -ENOMEM;
+    }
+    timers_free(loop->timers);
+    loop->timers = finer;
+    loop->is_punctual = true;
+    return 0;
 }
 
 static void free_garbage(struct loop *loop)
@@ -211,10 +227,25 @@ static void deliver(struct epoll_event *event)
     }
 }
 
+static void run_timers_between(struct loop *loop)
+{
+    usec_t next = timers_next(loop->timers);
+    if (next == USEC_NEVER) {
+        return;
+    }
+    usec_t now = clock_monotonic(loop->clock);
+    if (next <= now) {
+        timers_run(loop->timers, now, TIMERS_BETWEEN);
+    }
+}
+
 static void deliver_events(struct loop *loop, int count)
 {
     remember_events(loop, count);
     for (int i = 0; i < count; i++) {
+        if (loop->is_punctual) {
+            run_timers_between(loop);
+        }
         deliver(&loop->events[i]);
     }
 }
@@ -383,6 +414,17 @@ static int wait_for_events(struct loop *loop, usec_t time)
     return epoll_wait(loop->epoll, loop->events, EVENTS_PER_TURN, in_milliseconds(time));
 }
 
+/* A punctual loop does less of it at once, as each of its timers is work, and looks at the clock
+ * again: descriptors took their time. */
+static void run_timers(struct loop *loop)
+{
+    if (loop->is_punctual) {
+        timers_run(loop->timers, clock_monotonic(loop->clock), EVENTS_PER_TURN);
+    } else {
+        timers_run(loop->timers, loop->now, TIMERS_PER_TURN);
+    }
+}
+
 int loop_turn(struct loop *loop, usec_t longest)
 {
     run_hooks(loop);
@@ -392,7 +434,7 @@ int loop_turn(struct loop *loop, usec_t longest)
     }
     loop->now = clock_monotonic(loop->clock);
     deliver_events(loop, count < 0 ? 0 : count);
-    timers_run(loop->timers, loop->now, TIMERS_PER_TURN);
+    run_timers(loop);
     run_tasks(loop);
     free_garbage(loop);
     return 0;

@@ -26,6 +26,12 @@ struct loop;
  * has no room for another loop. */
 struct loop *loop_new(const struct clock *clock, struct error *error);
 
+/* For a loop whose deadlines matter more than its descriptors, before anything is armed: timers go
+ * by this `tick` instead of TIMERS_TICK, and those that come due while descriptors are delivered
+ * fire between two of these, not behind all of them. They are told the time; loop_now() stays when
+ * the descriptors were found ready. 0 or -ENOMEM; then the loop is as before. */
+MUST_CHECK int loop_be_punctual(struct loop *loop, usec_t tick);
+
 /* Frees what waits to be freed. Watches, timers and tasks belong to others: they are forgotten,
  * never called. Not from within a turn. NULL is fine. */
 void loop_free(struct loop *loop);

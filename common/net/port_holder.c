@@ -14,7 +14,7 @@
 enum { STATE_LISTEN = 0x0a };
 
 /* The inode of a listening socket, 0: none in this table. */
-static unsigned long find_inode(const char *table, uint16_t port)
+static unsigned long find_inode(const char *table, uint16_t port, unsigned *uid)
 {
     char line[512];
     unsigned long found = 0;
@@ -22,12 +22,14 @@ static unsigned long find_inode(const char *table, uint16_t port)
     while (file != NULL && found == 0 && fgets(line, sizeof line, file) != NULL) {
         unsigned local = 0;
         unsigned state = 0;
+        unsigned owner = 0;
         unsigned long inode = 0;
         /* sl local:port remote:port state queues timer retransmits uid timeout inode */
-        if (sscanf(line, "%*s %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu", &local, &state,
-                   &inode) == 3 &&
+        if (sscanf(line, "%*s %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %u %*s %lu", &local, &state,
+                   &owner, &inode) == 4 &&
             local == port && state == STATE_LISTEN) {
             found = inode;
+            *uid = owner;
         }
     }
     if (file != NULL) {
@@ -74,13 +76,14 @@ static void read_name(const char *pid, char *name, size_t size)
     snprintf(name, size, "%s", slash == NULL ? text : slash + 1);
 }
 
+/* A service manager keeps sockets open that services use: who uses it is the better answer. */
 static void find_process(unsigned long inode, struct port_holder *holder)
 {
     char socket[64];
     snprintf(socket, sizeof socket, "socket:[%lu]", inode);
     DIR *directory = opendir("/proc");
     const struct dirent *entry;
-    while (directory != NULL && holder->pid == 0 && (entry = readdir(directory)) != NULL) {
+    while (directory != NULL && holder->pid <= 1 && (entry = readdir(directory)) != NULL) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
         if (pid > 0 && *end == '\0' && process_has(entry->d_name, socket)) {
@@ -95,12 +98,13 @@ static void find_process(unsigned long inode, struct port_holder *holder)
 
 int port_holder_find(uint16_t port, struct port_holder *holder)
 {
-    unsigned long inode = find_inode("/proc/net/tcp", port);
-    inode = inode != 0 ? inode : find_inode("/proc/net/tcp6", port);
+    unsigned uid = 0;
+    unsigned long inode = find_inode("/proc/net/tcp", port, &uid);
+    inode = inode != 0 ? inode : find_inode("/proc/net/tcp6", port, &uid);
     if (inode == 0) {
         return 0;
     }
-    *holder = (struct port_holder){.pid = 0};
+    *holder = (struct port_holder){.uid = uid};
     find_process(inode, holder);
     return 1;
 }

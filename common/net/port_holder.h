@@ -9,8 +9,9 @@
 #include "base/compiler.h"
 
 struct port_holder {
-    long pid;      /* 0: not known */
+    long pid;      /* 0: not known; 1: the service manager alone */
     char name[64]; /* "portico-frontend"; empty: not known */
+    unsigned uid;  /* whose socket it is, which everybody may see */
 };
 
 /* 1, or 0: nobody listens there, as far as can be seen. */

@@ -503,6 +503,12 @@ bool tls_chose_http1(const struct transport *transport)
     return str_equal(str_make((const char *)name, len), STR("http/1.1"));
 }
 
+bool tls_distrusts_peer(const struct transport *transport)
+{
+    const struct connection *connection = connection_of(transport);
+    return connection->failed && SSL_get_verify_result(connection->ssl) != X509_V_OK;
+}
+
 bool tls_peer_fingerprint(const struct transport *transport, uint8_t fingerprint[32])
 {
     const X509 *certificate = SSL_get0_peer_certificate(connection_of(transport)->ssl);

@@ -32,6 +32,9 @@ const char *tls_cipher(const struct transport *transport);      /* OpenSSL's nam
 const char *tls_server_name(const struct transport *transport); /* asked for, or NULL */
 bool tls_chose_http1(const struct transport *transport);        /* by ALPN */
 
+/* The handshake failed, and for want of trust in the peer's certificate. */
+bool tls_distrusts_peer(const struct transport *transport);
+
 /* SHA-256 of the peer's verified certificate; false when it showed none. */
 bool tls_peer_fingerprint(const struct transport *transport, uint8_t fingerprint[32]);
 

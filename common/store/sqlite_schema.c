@@ -96,6 +96,21 @@ static int check_owner(sqlite3 *db, int64_t version, struct error *error)
     return 0;
 }
 
+int sqlite_schema_read(sqlite3 *db, int64_t *version, struct error *error)
+{
+    int64_t found = 0;
+    int code = read_number(db, "PRAGMA user_version", &found);
+    int r = code == SQLITE_OK ? check_owner(db, found, error)
+                              : sqlite_error(db, code, error, "cannot read the database");
+    if (r == 0 && found == 0) {
+        r = error_set(error, -EUCLEAN, "the database has no tables");
+    }
+    if (r == 0) {
+        *version = found;
+    }
+    return r;
+}
+
 int sqlite_schema_migrate(sqlite3 *db, struct error *error)
 {
     int64_t version = 0;

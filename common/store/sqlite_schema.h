@@ -4,6 +4,7 @@
 #define PORTICO_STORE_SQLITE_SCHEMA_H
 
 #include <sqlite3.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 
@@ -13,5 +14,8 @@ struct error;
  * writing. 0; -ENOTSUP: made by a newer version; -EUCLEAN: not one of ours, or damaged; or another
  * error of the store. */
 MUST_CHECK int sqlite_schema_migrate(sqlite3 *db, struct error *error);
+
+/* The schema that the database has, without changing it. As sqlite_schema_migrate(). */
+MUST_CHECK int sqlite_schema_read(sqlite3 *db, int64_t *version, struct error *error);
 
 #endif

@@ -427,10 +427,11 @@ int store_check(struct store *store, struct error *error)
     return store->methods->check(store, error);
 }
 
-int store_backup(struct store *store, const char *path, struct error *error)
+int store_backup(struct store *store, const char *path, const struct store_progress *progress,
+                 struct error *error)
 {
     if (store->methods->backup == NULL) {
         return error_set(error, -ENOTSUP, "a store in %s cannot be copied", store->methods->name);
     }
-    return store->methods->backup(store, path, error);
+    return store->methods->backup(store, path, progress, error);
 }

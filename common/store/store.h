@@ -365,9 +365,18 @@ MUST_CHECK int store_read_statistics(struct store *store, struct store_statistic
  * one. Cheap otherwise. */
 MUST_CHECK int store_check(struct store *store, struct error *error);
 
-/* A consistent copy into a new file, 0600, while others go on writing. -EEXIST: there is one;
- * -ENOTSUP: this engine has none. */
-MUST_CHECK int store_backup(struct store *store, const char *path, struct error *error);
+/* Called now and then from within store_backup(), with pages copied so far and pages in all. False:
+ * give it up. */
+struct store_progress {
+    bool (*step)(void *context, uint64_t done, uint64_t total);
+    void *context;
+};
+
+/* A consistent copy of the store as it is now into a new file, 0600, which is on the disk when this
+ * returns, while others go on writing. `progress` may be NULL. A failure leaves no file.
+ * -EEXIST: there is one; -ECANCELED: `progress` said so; -ENOTSUP: this engine has none. */
+MUST_CHECK int store_backup(struct store *store, const char *path,
+                            const struct store_progress *progress, struct error *error);
 
 /* Nobody may be using it any more. */
 void store_free(struct store *store);

@@ -55,7 +55,8 @@ struct store_methods {
                         struct store_listener *listener, struct error *);
     int (*read_statistics)(struct store *, struct store_statistics *, struct error *);
     int (*check)(struct store *, struct error *);
-    int (*backup)(struct store *, const char *path, struct error *); /* NULL: cannot */
+    int (*backup)(struct store *, const char *path, const struct store_progress *,
+                  struct error *); /* NULL: cannot */
     void (*free)(struct store *);
 };
 

@@ -16,7 +16,10 @@
 #include "store/sqlite_lock.h"
 #include "store/sqlite_schema.h"
 
-enum { READERS_MAX = 8 };
+enum {
+    READERS_MAX = 8,
+    BACKUP_PAGES = 1024, /* of 4 KiB, between two looks at who watches */
+};
 
 /* How long a failure to open is believed before the next attempt. */
 static const usec_t reopen_period = 100 * USEC_PER_MSEC;
@@ -449,52 +452,100 @@ static int check(struct store *store, struct error *error)
     return r;
 }
 
-static int copy_pages(sqlite3 *target, sqlite3 *source, struct error *error)
+struct backup {
+    const char *path;
+    const struct store_progress *progress; /* NULL: nobody watches */
+};
+
+static bool goes_on(const struct backup *backup, sqlite3_backup *copy)
 {
-    sqlite3_backup *backup = sqlite3_backup_init(target, "main", source, "main");
-    int code;
-    if (backup == NULL) {
+    int total = sqlite3_backup_pagecount(copy);
+    int left = sqlite3_backup_remaining(copy);
+    return backup->progress == NULL ||
+           backup->progress->step(backup->progress->context, (uint64_t)(total - left),
+                                  (uint64_t)total);
+}
+
+/* The caller reads, so that all steps see one state: a copy in steps would else begin anew with
+ * each commit of another process. Readers do not keep writers waiting. */
+static int copy_pages(const struct backup *backup, sqlite3 *target, sqlite3 *source,
+                      struct error *error)
+{
+    sqlite3_backup *copy = sqlite3_backup_init(target, "main", source, "main");
+    bool is_wanted = true;
+    int code = SQLITE_OK;
+    if (copy == NULL) {
         return sqlite_error(target, sqlite3_errcode(target), error, "cannot begin a copy");
     }
-    /* All at once: a copy in steps would begin anew with each commit of another process. Readers
-     * do not keep writers waiting. */
-    do {
-        code = sqlite3_backup_step(backup, -1);
-    } while (code == SQLITE_OK);
-    int last = sqlite3_backup_finish(backup);
+    while (code == SQLITE_OK && is_wanted) {
+        code = sqlite3_backup_step(copy, BACKUP_PAGES);
+        is_wanted = goes_on(backup, copy);
+    }
+    int last = sqlite3_backup_finish(copy);
+    if (code == SQLITE_OK) {
+        return error_set(error, -ECANCELED, "the copy was given up");
+    }
     return code == SQLITE_DONE && last == SQLITE_OK
                ? 0
                : sqlite_error(target, code == SQLITE_DONE ? last : code, error, "cannot copy");
 }
 
-struct backup {
-    const char *path;
-};
-
-static int copy_database(struct store *store, struct sqlite_link *link, void *context)
+static int copy_to(const struct backup *backup, struct sqlite_link *link)
 {
-    const struct backup *backup = context;
     sqlite3 *target = NULL;
-    (void)store;
     int code =
         sqlite3_open_v2(backup->path, &target,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    /* Nobody wants half of it, so it needs no journal that would undo it. */
+    code = code == SQLITE_OK ? sqlite3_exec(target, "PRAGMA journal_mode = OFF", NULL, NULL, NULL)
+                             : code;
     int r = code == SQLITE_OK
-                ? copy_pages(target, link->db, link->error)
+                ? copy_pages(backup, target, link->db, link->error)
                 : sqlite_error(target, code, link->error, "cannot open %s", backup->path);
     sqlite3_close(target);
     return r;
 }
 
-static int backup(struct store *store, const char *path, struct error *error)
+static int copy_database(struct store *store, struct sqlite_link *link, void *context)
 {
-    struct backup target = {path};
+    int64_t rows = 0;
+    (void)store;
+    int r = sqlite_run(link, RUN(BEGIN_READ));
+    if (r < 0) {
+        return r;
+    }
+    struct query query = query_begin(link, RUN(PROBE_READ)); /* from here on the state is fixed */
+    r = query_number(&query, &rows);
+    r = r < 0 ? r : copy_to(context, link);
+    struct error *error = link->error;
+    link->error = NULL; /* the first words count */
+    int end = sqlite_run(link, RUN(ROLLBACK));
+    link->error = error;
+    return r < 0 ? r : end;
+}
+
+/* Written by SQLite, so flushed once more: the journal is off, and with it some of its care. */
+static int flush_file(const char *path, struct error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int r = fd < 0 || fsync(fd) < 0 ? error_set_errno(error, -errno, "cannot flush %s", path) : 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return r;
+}
+
+static int backup(struct store *store, const char *path, const struct store_progress *progress,
+                  struct error *error)
+{
+    struct backup target = {path, progress};
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         return error_set_errno(error, -errno, "cannot create %s", path);
     }
     close(fd);
     int r = sqlite_read(store, copy_database, &target, error);
+    r = r < 0 ? r : flush_file(path, error);
     if (r < 0) {
         unlink(path);
     }

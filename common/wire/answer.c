@@ -2,6 +2,7 @@
 /* Opening the server's answer, sections 4 and 6. Any thread, each with its own tools. */
 #include "wire/answer.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "wire/tools.h"
@@ -46,6 +47,9 @@ static int authenticate(struct wire_tools *tools, struct packet *packet,
                         enum wire_reason *reason)
 {
     if (!session_fits(session, packet, expectation)) {
+        if (expectation->own == NULL) {
+            return -ENOKEY;
+        }
         return receive_cipher(tools, packet, expectation, session, reason);
     }
     int error = check_source(session, expectation, reason);

@@ -7,7 +7,7 @@
 #include "wire/packet.h"
 
 struct answer_expectation {
-    const struct rsa_key *own;    /* the agent's private key; borrowed */
+    const struct rsa_key *own;    /* the agent's private key; borrowed. NULL: see -ENOKEY */
     const struct rsa_key *server; /* from the server's certificate; borrowed */
     struct str server_name;       /* the certificate's common name, "grr" */
     uint64_t nonce;               /* the poll's timestamp */
@@ -20,7 +20,9 @@ struct answer_expectation {
  * Stricter than real agents: an unsigned answer is refused, where they take it and then refuse its
  * actions (section 4).
  *
- * 0, or -EBADMSG, -ENOMEM, -EIO with *reason: WIRE_REASON_HMAC_MISMATCH, _SIGNATURE, _ANSWER_NONCE,
+ * 0; -ENOKEY: there is no key of our own and the cipher is not the one of *session, nothing was
+ * done, and it may be tried again with the key; or -EBADMSG, -ENOMEM, -EIO with *reason:
+ * WIRE_REASON_HMAC_MISMATCH, _SIGNATURE, _ANSWER_NONCE,
  * _ANSWER_SOURCE and so on. The bundle is empty then. */
 MUST_CHECK int answer_open(struct wire_tools *tools, struct str body,
                            const struct answer_expectation *expectation,

@@ -98,6 +98,15 @@ int certificate_read(struct str pem, struct rsa_meter *meter, struct rsa_key **k
     return error;
 }
 
+int certificate_read_key(struct str pem, struct rsa_key **key, enum wire_reason *reason)
+{
+    X509 *x509 = read_x509(pem);
+    int error = x509 == NULL ? wire_refuse(reason, WIRE_REASON_CERTIFICATE_FORM)
+                             : read_key(x509, NULL, key, reason);
+    X509_free(x509);
+    return error;
+}
+
 int certificate_check(struct str pem, const struct rsa_key *authority, usec_t now,
                       uint64_t least_serial, struct rsa_meter *meter, struct rsa_key **key,
                       struct certificate_facts *facts, enum wire_reason *reason)

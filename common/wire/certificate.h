@@ -23,6 +23,10 @@ struct certificate_facts {
 MUST_CHECK int certificate_read(struct str pem, struct rsa_meter *meter, struct rsa_key **key,
                                 struct certificate_facts *facts, enum wire_reason *reason);
 
+/* The key alone, whoever the certificate says it belongs to: an authority may have any name. As
+ * certificate_read(). */
+MUST_CHECK int certificate_read_key(struct str pem, struct rsa_key **key, enum wire_reason *reason);
+
 /* What an agent checks of /server.pem: signed with the authority's key, valid at `now`, its serial
  * not below `least_serial`, which the caller then raises to facts->serial. As certificate_read().
  */

@@ -6,8 +6,8 @@ declare -gA _portico_flags _portico_commands _portico_sections _portico_keys _po
 declare -gA _portico_verbs _portico_command_flags _portico_values
 
 # {{{ portico
-_portico_flags[portico]="--json --directory --user -n --instances --flow --request --args-hex --args-type --handler -c --config -p --parameter --context -t --check-config --help-config --show-config -v --verbose --version -h --help"
-_portico_commands[portico]="init run check agents send requests responses messages balancer"
+_portico_flags[portico]="--json --directory --user -n --instances --store-only --force --flow --request --args-hex --args-type --handler -c --config -p --parameter --context -t --check-config --help-config --show-config -v --verbose --version -h --help"
+_portico_commands[portico]="init run check backup verify restore agents send requests responses messages balancer"
 _portico_sections[portico]="Frontend Balancer Monitoring Datastore PrivateKeys CA Runtime Logging Config"
 _portico_keys[portico]="Balancer.access_log Balancer.access_log_format Balancer.admin_address Balancer.admin_port Balancer.admin_socket Balancer.algorithm Balancer.bind_address Balancer.bind_port Balancer.body_min_rate Balancer.body_timeout Balancer.buffer Balancer.connect_timeout Balancer.default_host Balancer.drain_timeout Balancer.eject_failures Balancer.eject_time Balancer.first_byte_timeout Balancer.handoff Balancer.head_timeout Balancer.hosts Balancer.idle_timeout Balancer.max_body Balancer.max_connections Balancer.max_connections_per_address Balancer.max_fields Balancer.max_head Balancer.max_target Balancer.member_idle_connections Balancer.member_idle_timeout Balancer.member_in_flight Balancer.probe_fall Balancer.probe_interval Balancer.probe_path Balancer.probe_rise Balancer.probe_timeout Balancer.proxy_protocol Balancer.queue_size Balancer.queue_timeout Balancer.refusal_delay Balancer.registration_socket Balancer.repeat_paths Balancer.resolve_interval Balancer.response_timeout Balancer.retry_after Balancer.threads Balancer.tls_bind_port Balancer.tls_certificates Balancer.tls_client_ca Balancer.tls_client_verify Balancer.tls_min_version Balancer.tls_tickets Balancer.tls_timeout Balancer.trusted_proxies Balancer.write_timeout CA.certificate Config.directory Config.includes Config.prefix Config.writeback Datastore.busy_timeout Datastore.commit_batch Datastore.commit_delay Datastore.implementation Datastore.last_seen_interval Datastore.location Datastore.maximum_blob_size Datastore.queue_size Frontend.bind_address Frontend.bind_port Frontend.body_memory Frontend.certificate Frontend.connection_limit Frontend.crypto_threads Frontend.enrolment Frontend.head_timeout Frontend.idle_timeout Frontend.max_body Frontend.max_inflated Frontend.max_queue_size Frontend.max_retransmission_time Frontend.message_expiry_time Frontend.min_rate Frontend.port_max Frontend.retry_after Frontend.session_cache Frontend.stop_timeout Frontend.threads Frontend.trusted_proxies Frontend.well_known_flows Logging.domain Logging.engines Logging.filename Logging.format Logging.level Logging.path Logging.syslog_path Logging.verbose Monitoring.alert_email Monitoring.emergency_access_email Monitoring.http_address Monitoring.http_port Monitoring.http_port_max PrivateKeys.ca_key PrivateKeys.executable_signing_private_key PrivateKeys.server_key Runtime.directory"
 _portico_arguments[portico\ --directory]="DIR"
@@ -31,6 +31,12 @@ _portico_verbs[run]=""
 _portico_command_flags[run]="-n --instances"
 _portico_verbs[check]=""
 _portico_command_flags[check]="--json"
+_portico_verbs[backup]=""
+_portico_command_flags[backup]="--json --store-only --force"
+_portico_verbs[verify]=""
+_portico_command_flags[verify]="--json"
+_portico_verbs[restore]=""
+_portico_command_flags[restore]="--json --force"
 _portico_verbs[agents]="list show approve forget"
 _portico_command_flags[agents]="--json"
 _portico_verbs[send]=""
@@ -84,7 +90,7 @@ _portico_arguments[portico-balancer\ --context]="A,B"
 _portico_arguments[portico-balancer\ --help-config]="Section"
 # }}} portico-balancer
 # {{{ portico-flood
-_portico_flags[portico-flood]="--url --agents --rate --period --duration --scenario --messages --message-bytes --keys -o --output --close --connections --no-resumption --ca --body-bytes --timeout --threads --seed --slo --find-capacity --json --html --verify --report --on --i-own-this-target -c --config -p --parameter --context -t --check-config --help-config --show-config -v --verbose --version -h --help"
+_portico_flags[portico-flood]="--url --agents --rate --period --duration --scenario --messages --message-bytes --keys -o --output --close --connections --no-resumption --ca --server-ca --body-bytes --timeout --closing --threads --seed --slo --find-capacity --json --html --verify --report --on --i-own-this-target -c --config -p --parameter --context -t --check-config --help-config --show-config -v --verbose --version -h --help"
 _portico_commands[portico-flood]="run raw keys verify compare"
 _portico_sections[portico-flood]="Datastore CA Logging Config"
 _portico_keys[portico-flood]="CA.certificate Config.directory Config.includes Config.prefix Config.writeback Datastore.busy_timeout Datastore.implementation Datastore.location Logging.format Logging.level Logging.verbose"
@@ -101,8 +107,10 @@ _portico_arguments[portico-flood\ --output]="FILE"
 _portico_arguments[portico-flood\ -o]="FILE"
 _portico_arguments[portico-flood\ --connections]="N"
 _portico_arguments[portico-flood\ --ca]="FILE"
+_portico_arguments[portico-flood\ --server-ca]="FILE"
 _portico_arguments[portico-flood\ --body-bytes]="SIZE"
 _portico_arguments[portico-flood\ --timeout]="S"
+_portico_arguments[portico-flood\ --closing]="S"
 _portico_arguments[portico-flood\ --threads]="N"
 _portico_arguments[portico-flood\ --seed]="N"
 _portico_arguments[portico-flood\ --slo]="EXPR"
@@ -191,6 +199,8 @@ _portico() {
     _portico_words "${_portico_commands[$program]}" "$cur"
   elif [[ $program == portico-flood ]]; then
     [[ ${plain[0]} == compare ]] && _portico_files -f "$cur"
+  elif ((${#plain[@]} == 1)) && [[ ${plain[0]} =~ ^(backup|verify|restore)$ ]]; then
+    _portico_files -d "$cur"
   elif ((${#plain[@]} == 1)); then
     _portico_words "${_portico_verbs[${plain[0]}]:-}" "$cur"
   elif [[ ${plain[0]} == balancer && ${plain[1]} == show && ${#plain[@]} -eq 2 ]]; then

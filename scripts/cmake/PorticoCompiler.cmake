@@ -33,6 +33,9 @@ endif()
 # with _FORTIFY_SOURCE; it also needs optimisation.
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 portico_add_flags(-fno-strict-aliasing)
+# What is built does not depend on where, and a failed CHECK tells a short name.
+target_compile_options(portico_compiler INTERFACE "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/="
+  "-fmacro-prefix-map=${PROJECT_BINARY_DIR}/=")
 if(NOT PORTICO_SANITIZE)
   # They define what the sanitizers are to find: signed overflow would go unreported.
   portico_add_flags(-fno-delete-null-pointer-checks -fno-strict-overflow)

@@ -27,10 +27,12 @@ install(FILES conf/systemd/portico.preset DESTINATION lib/systemd/system-preset
 install(DIRECTORY conf/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/examples"
   PATTERN completions EXCLUDE
   PATTERN debian EXCLUDE
+  PATTERN flood EXCLUDE
   PATTERN systemd EXCLUDE)
 install(DIRECTORY conf/systemd/examples/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/examples/systemd")
-install(DIRECTORY docs/ DESTINATION "${CMAKE_INSTALL_DOCDIR}" FILES_MATCHING PATTERN "*.md"
-  PATTERN man EXCLUDE)
+# Where README.md, and they among themselves, link to.
+install(DIRECTORY docs/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/docs" FILES_MATCHING PATTERN "*.md"
+  PATTERN "*.png" PATTERN man EXCLUDE)
 install(FILES README.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 foreach(section IN ITEMS 1 5 7 8)
@@ -46,8 +48,15 @@ if(EXISTS "${PROJECT_SOURCE_DIR}/conf/completions/portico.bash")
       \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${folder}/${command}\" SYMBOLIC)")
   endforeach()
 endif()
-file(GLOB completions CONFIGURE_DEPENDS "conf/completions/_*")
-install(FILES ${completions} DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions")
+# zsh looks here for what packages bring, and there for what a site installs.
+install(CODE "
+  if(CMAKE_INSTALL_PREFIX STREQUAL \"/usr\")
+    set(folder vendor-completions)
+  else()
+    set(folder site-functions)
+  endif()
+  file(INSTALL [==[${PROJECT_SOURCE_DIR}/conf/completions/_portico]==]
+    DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/zsh/\${folder}\")")
 
 # /usr/lib/debug/.build-id/ab/cdef.debug, where debuggers look.
 find_program(PORTICO_OBJCOPY NAMES "${CMAKE_OBJCOPY}" objcopy)

@@ -238,7 +238,7 @@ static double measure_rsa(const struct rsa_key *key, unsigned count)
 
 static uint64_t private_operations(const struct contestant *contestant)
 {
-    return contestant->instance.pid == 0
+    return contestant->instance.process.pid == 0
                ? 0
                : contestant_metric(contestant, "portico_frontend_rsa_private_operations_total");
 }

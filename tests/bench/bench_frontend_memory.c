@@ -78,9 +78,9 @@ struct footprint {
 static struct footprint take(const struct bench *bench)
 {
     const struct instance *instance = &bench->frontend.instance;
-    return (struct footprint){.own = instance_memory_kib(instance, "RssAnon"),
-                              .shared = instance_memory_kib(instance, "RssFile") +
-                                        instance_memory_kib(instance, "RssShmem")};
+    return (struct footprint){.own = process_memory_kib(&instance->process, "RssAnon"),
+                              .shared = process_memory_kib(&instance->process, "RssFile") +
+                                        process_memory_kib(&instance->process, "RssShmem")};
 }
 
 static void print_growth(const char *what, struct footprint from, struct footprint to,

@@ -61,7 +61,7 @@ void contestant_prepare(struct contestant *contestant, const struct contestant_w
 void contestant_start(struct contestant *contestant)
 {
     instance_start(&contestant->instance);
-    contestant->pid = contestant->instance.pid;
+    contestant->pid = contestant->instance.process.pid;
     CHECK(address_from_host(STR("127.0.0.1"), contestant->instance.port, &contestant->address,
                             NULL) == 0);
 }
@@ -128,7 +128,7 @@ void contestant_start_bare(struct contestant *contestant)
 void contestant_end(struct contestant *contestant)
 {
     if (contestant->instance.directory != NULL) {
-        if (contestant->instance.pid > 0) {
+        if (contestant->instance.process.pid > 0) {
             CHECK(instance_stop(&contestant->instance, 20 * USEC_PER_SEC) == 0);
         }
         instance_done(&contestant->instance);

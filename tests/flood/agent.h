@@ -23,7 +23,10 @@ struct fleet {
     uint64_t run;           /* random: marks this run's messages */
     struct rsa_key *server; /* owned by who made it, as the texts */
     char server_name[64];
-    struct str server_pem; /* what /server.pem brought */
+    struct str server_pem;            /* what /server.pem brought */
+    uint64_t server_serial;           /* of that certificate */
+    usec_t server_from, server_until; /* wall clock: when it is valid */
+    struct rsa_key *authority;        /* who must have signed it; owned likewise. NULL: anybody */
 };
 
 /* Messages that wait for the next poll. On the heap, for few agents have any. */
@@ -48,6 +51,7 @@ struct agent {
     uint32_t identity;
     uint32_t sequence; /* messages it has made */
     uint32_t sleep_ms; /* poll timing of real agents */
+    uint32_t own_us;   /* by which its last poll was later for what it computed itself */
     uint32_t asked_s;  /* when it last asked to be enrolled, of the loop's clock; 0: never */
     uint8_t group;     /* of the phase */
     bool is_polling : 1;

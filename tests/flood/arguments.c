@@ -46,6 +46,11 @@ const char *arguments_text(const struct arguments *arguments, const char *flag)
     return command_line_flag(arguments->line, flag);
 }
 
+const char *arguments_text_at(const struct arguments *arguments, const char *flag, size_t index)
+{
+    return command_line_flag_at(arguments->line, flag, index);
+}
+
 int arguments_number(const struct arguments *arguments, const char *flag, uint64_t min,
                      uint64_t max, uint64_t *value)
 {

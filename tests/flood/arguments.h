@@ -33,6 +33,9 @@ bool arguments_have(const struct arguments *arguments, const char *flag);
 /* The flag's text, NULL when it was not given. */
 const char *arguments_text(const struct arguments *arguments, const char *flag);
 
+/* That of its use `index`, for flags that may come again; NULL: it came less often. */
+const char *arguments_text_at(const struct arguments *arguments, const char *flag, size_t index);
+
 /* Each leaves *value alone when the flag was not given. */
 MUST_CHECK int arguments_number(const struct arguments *arguments, const char *flag, uint64_t min,
                                 uint64_t max, uint64_t *value);

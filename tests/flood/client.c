@@ -68,7 +68,9 @@ void connection_close(struct connection *connection)
  * connections of a client come from where they always do. */
 static bool choose_source(const struct client *client, struct address *source)
 {
-    uint64_t block = client->counters.connections / PORTS_OF_ADDRESS % SOURCES_MAX;
+    unsigned ports = client->options.ports_of_address;
+    uint64_t block =
+        client->counters.connections / (ports > 0 ? ports : PORTS_OF_ADDRESS) % SOURCES_MAX;
     if (block == 0 || !client->options.target->is_loopback ||
         client->options.target->address.any.sa_family != AF_INET) {
         return false;
@@ -194,8 +196,10 @@ bool connection_has_answer(const struct connection *connection)
 
 enum fault connection_fault(const struct connection *connection)
 {
-    if (connection->client->options.target->is_tls && connection->transport.code == 0) {
-        return FAULT_TLS;
+    const struct transport *transport = &connection->transport;
+    if (connection->client->options.target->is_tls &&
+        (transport->code == 0 || transport->code == EPROTO)) {
+        return tls_distrusts_peer(transport) ? FAULT_TLS_CERTIFICATE : FAULT_TLS;
     }
     return connection_has_answer(connection) ? FAULT_TRUNCATED
                                              : fault_of_errno(connection->transport.code);
@@ -263,7 +267,8 @@ static size_t fill_vector(const struct connection *connection, struct iovec *vec
     return count;
 }
 
-static void sent_all(struct connection *connection)
+/* When the request has left: the handshake is behind it, maybe in the very call that connected. */
+static void note_sent(struct connection *connection)
 {
     struct client *client = connection->client;
     if (client->options.target->is_tls && connection->uses == 1 &&
@@ -271,6 +276,11 @@ static void sent_all(struct connection *connection)
         client->counters.resumed++;
     }
     connection->phase = PHASE_HEAD;
+}
+
+static void sent_all(struct connection *connection)
+{
+    note_sent(connection);
     if (connection->watch.interest != WATCH_READ) {
         connection_wait_for(connection, WATCH_READ);
     }
@@ -399,7 +409,7 @@ static void begin(struct client *client, struct exchange *exchange)
         client->counters.bytes_sent += count;
     }
     if (io == IO_OK && count == exchange->head.len + exchange->body.len) {
-        connection->phase = PHASE_HEAD;
+        note_sent(connection);
     }
     unsigned interest = connection->phase == PHASE_HEAD ? WATCH_READ
                         : io == IO_AGAIN                ? transport_wants(&connection->transport)

@@ -31,9 +31,10 @@ struct client_options {
     const struct target *target; /* one that is TLS needs `tls` */
     struct tls_context *tls;
     size_t connections_max;
-    size_t answer_max; /* bytes of one answer's body */
-    unsigned number;   /* of this client in the process: spreads source addresses */
-    bool resumes;      /* TLS sessions */
+    size_t answer_max;         /* bytes of one answer's body */
+    unsigned number;           /* of this client in the process: spreads source addresses */
+    unsigned ports_of_address; /* connections from one before the next is taken; 0: thousands */
+    bool resumes;              /* TLS sessions */
 };
 
 struct client_counters {

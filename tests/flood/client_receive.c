@@ -193,9 +193,11 @@ void connection_receive(struct connection *connection)
             connection_lose(connection, connection_fault(connection));
             return;
         }
+        /* A slow line goes on until it rests or waits: its watch may be stopped still. */
     } while (connection->phase != PHASE_CLOSED && connection->exchange == exchange &&
-             exchange != NULL && connection->phase == PHASE_BODY &&
-             (transport_has_pending(&connection->transport) || exchange->bytes_per_second > 0));
+             exchange != NULL &&
+             (exchange->bytes_per_second > 0 ||
+              (connection->phase == PHASE_BODY && transport_has_pending(&connection->transport))));
     /* TLS may hold bytes back that the loop does not see. */
     if (connection->phase != PHASE_CLOSED && connection->exchange == exchange && exchange != NULL &&
         transport_has_pending(&connection->transport)) {

@@ -159,9 +159,26 @@ static void on_grace(struct timer *timer, usec_t now)
     loop_stop(worker->loop);
 }
 
+/* What was due and has found no free connection: it was held by the schedule, and failed. */
+static void count_rest(struct raw_worker *worker, usec_t now)
+{
+    usec_t at;
+    on_arrival(&worker->arrival, now);
+    while ((at = arrivals_peek(&worker->arrivals)) != USEC_NEVER &&
+           worker->raw->start + at <= now) {
+        arrivals_advance(&worker->arrivals);
+        TALLY_ADD(worker->tally.totals.planned, 1);
+        TALLY_ADD(worker->tally.totals.unfinished, 1);
+        TALLY_ADD(worker->tally.faults[FAULT_UNFINISHED], 1);
+    }
+}
+
 static void on_end(struct timer *timer, usec_t now)
 {
     struct raw_worker *worker = CONTAINER_OF(timer, struct raw_worker, end);
+    if (worker->raw->rate > 0) {
+        count_rest(worker, now);
+    }
     worker->is_ending = true;
     loop_disarm(worker->loop, &worker->arrival);
     loop_arm(worker->loop, &worker->grace, now + USEC_PER_SEC);
@@ -173,7 +190,9 @@ static void on_end(struct timer *timer, usec_t now)
 static void *run_thread(void *argument)
 {
     struct raw_worker *worker = argument;
-    crew_go_first();
+    if (worker->raw->rate > 0) {
+        crew_go_first();
+    }
     if (loop_run(worker->loop) < 0) {
         TALLY_ADD(worker->tally.faults[FAULT_GENERATOR], 1);
     }
@@ -227,7 +246,8 @@ static int make_worker(struct raw *raw, unsigned number, struct error *error)
         raw->connections / raw->threads + (number < raw->connections % raw->threads);
     worker->loop = loop_new(&clock_system, error);
     worker->users = calloc(worker->user_count, sizeof *worker->users);
-    if (worker->loop == NULL || worker->users == NULL) {
+    if (worker->loop == NULL || worker->users == NULL ||
+        (raw->rate > 0 && loop_be_punctual(worker->loop, LOOP_TICK) < 0)) {
         return error_set(error, -ENOMEM, "no memory");
     }
     const struct client_options options = {

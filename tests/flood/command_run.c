@@ -6,19 +6,31 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "capacity.h"
+#include "base/buffer.h"
 #include "commands.h"
+#include "config/config.h"
+#include "config/source.h"
 #include "engine.h"
 #include "identities.h"
 #include "ledger.h"
 #include "net/tls_context.h"
+#include "page.h"
 #include "progress.h"
+#include "reaction.h"
 #include "schedule.h"
+#include "search.h"
 #include "slo.h"
 #include "target.h"
+#include "wire/certificate.h"
 #include "wire/cipher.h"
 
-enum { SPARE_DESCRIPTORS = 64, THREADS_MAX = 256, TRIALS_MAX = 24, PROBLEMS_MAX = 20 };
+enum {
+    SPARE_DESCRIPTORS = 64,
+    THREADS_MAX = 256,
+    WARM_UP_RATE = 500,
+    PROBLEMS_MAX = 20,
+    REACTIONS_MAX = 16
+};
 
 struct run {
     const struct arguments *arguments;
@@ -32,6 +44,7 @@ struct run {
     struct identities *identities;
     struct ledger *ledger;
     struct engine_watch watch;
+    struct reaction reactions[REACTIONS_MAX];
     struct slo slo;
     usec_t duration;
 };
@@ -70,6 +83,7 @@ static int take_numbers(struct run *run)
     status = status != 0 ? status : arguments_real(arguments, "rate", &plan->rate);
     status = status != 0 ? status : arguments_duration(arguments, "period", &plan->period);
     status = status != 0 ? status : arguments_duration(arguments, "timeout", &plan->timeout);
+    status = status != 0 ? status : arguments_duration(arguments, "closing", &plan->grace);
     status = status != 0 ? status : arguments_duration(arguments, "duration", &run->duration);
     plan->agents = agents;
     plan->threads = (unsigned)(threads < agents ? threads : agents);
@@ -93,20 +107,33 @@ static int take_slo(struct run *run)
     return 0;
 }
 
-static int take_event(struct run *run)
+/* EVENT=COMMAND */
+static int take_reaction(struct run *run, const char *text)
 {
-    const char *text = arguments_text(run->arguments, "on");
-    if (text == NULL) {
-        return 0;
-    }
     struct str name = str_first(str_from(text), str_find(str_from(text), '='));
-    run->watch.event = scenario_event_find(name);
-    if (run->watch.event == EVENT_NONE || text[name.len] != '=') {
+    enum scenario_event event = scenario_event_find(name);
+    if (event == EVENT_NONE || text[name.len] != '=') {
         return arguments_misuse(run->arguments, "--on wants EVENT=COMMAND; \"%.*s\" is no event",
                                 STR_ARG(name));
     }
-    run->watch.event_command = text + name.len + 1;
+    if (run->watch.reaction_count == REACTIONS_MAX) {
+        return arguments_misuse(run->arguments, "--on comes at most %d times", REACTIONS_MAX);
+    }
+    run->reactions[run->watch.reaction_count++] =
+        (struct reaction){.event = event, .command = text + name.len + 1};
     return 0;
+}
+
+static int take_reactions(struct run *run)
+{
+    int status = 0;
+    const char *text;
+    run->watch.reactions = run->reactions;
+    for (size_t i = 0; status == 0 && (text = arguments_text_at(run->arguments, "on", i)) != NULL;
+         i++) {
+        status = take_reaction(run, text);
+    }
+    return status;
 }
 
 /* ---- The scenario ---- */
@@ -212,6 +239,46 @@ static int take_identities(struct run *run)
     return 0;
 }
 
+static int read_authority(struct run *run, struct str pem, const char *where)
+{
+    enum wire_reason reason = WIRE_NO_REASON;
+    return certificate_read_key(pem, &run->fleet.authority, &reason) < 0
+               ? arguments_fail(run->arguments, "%s: %s", where, wire_reason_sentence(reason))
+               : 0;
+}
+
+/* Real agents have the authority in their configuration. */
+static int take_authority(struct run *run)
+{
+    const struct arguments *arguments = run->arguments;
+    const char *path = arguments_text(arguments, "server-ca");
+    struct file_facts facts;
+    struct buffer pem;
+    if (path == NULL) {
+        return config_is_set(arguments->config, "CA.certificate")
+                   ? read_authority(run, str_from(config_str(arguments->config, "CA.certificate")),
+                                    "CA.certificate")
+                   : 0;
+    }
+    buffer_init(&pem, RSA_PEM_BYTES_MAX);
+    int code = config_system_real.read_file(NULL, path, RSA_PEM_BYTES_MAX, &pem, &facts);
+    int status = code < 0 ? arguments_fail(arguments, "%s: %s", path, strerrordesc_np(-code))
+                          : read_authority(run, buffer_view(&pem), path);
+    buffer_done(&pem);
+    return status;
+}
+
+/* Once, before the run: the words are about what it is worth. */
+static void tell_stranger(const struct run *run)
+{
+    if (run->fleet.authority == NULL) {
+        fprintf(run->arguments->err,
+                "portico-flood run: the certificate of \"%s\", serial number %llu, is believed as "
+                "it is; --server-ca or -c tells whose signature to ask for\n",
+                run->fleet.server_name, (unsigned long long)run->fleet.server_serial);
+    }
+}
+
 static int meet_server(struct run *run)
 {
     struct error error = {.line = 0};
@@ -222,6 +289,7 @@ static int meet_server(struct run *run)
             0) {
         return arguments_fail(run->arguments, "%s", error.message);
     }
+    tell_stranger(run);
     return 0;
 }
 
@@ -323,69 +391,43 @@ static int run_and_conclude(struct run *run)
 
 /* ---- The search for capacity ---- */
 
-static enum trial_verdict judge_trial(const struct run *run, const struct results *results)
+static int run_trial(void *context, double rate, struct results *results)
 {
-    if (!results->is_valid) {
-        return TRIAL_INVALID;
-    }
-    return slo_evaluate(&run->slo, results, NULL) == SLO_MET ? TRIAL_MET : TRIAL_MISSED;
+    struct run *run = context;
+    run->plan.rate = rate;
+    return run_once(run, results);
 }
 
-static void print_step(const struct run *run, const struct capacity_step *step)
-{
-    FILE *out = run->arguments->out;
-    switch (step->state) {
-    case CAPACITY_FOUND:
-        fprintf(out, "capacity: %.0f/s meets the SLO, twice\n", step->rate);
-        break;
-    case CAPACITY_NONE:
-        fputs("capacity: even the lowest rate misses the SLO\n", out);
-        break;
-    case CAPACITY_GENERATOR:
-        fprintf(out, "capacity: at least %.0f/s; the generator can do no more\n", step->rate);
-        break;
-    case CAPACITY_UNSETTLED:
-        fprintf(out, "capacity: between %.0f/s and %.0f/s\n", step->rate, step->above);
-        break;
-    case CAPACITY_TRY:
-        break;
-    }
-}
-
+/* Agents make their ciphers, which takes RSA at both ends, before a trial is measured: each polls
+ * once, no faster than two processors do it. A scenario has warm-ups of its own, or none. */
 static int find_capacity(struct run *run)
 {
-    struct trial trials[TRIALS_MAX] = {{.rate = 0}};
-    size_t count = 0;
-    const struct capacity_limits limits = {.start = run->plan.rate,
-                                           .min = 1,
-                                           .max = 10e6,
-                                           .precision = 0.05,
-                                           .trials_max = TRIALS_MAX};
-    struct capacity_step step = capacity_next(&limits, trials, count);
-    while (step.state == CAPACITY_TRY && count < TRIALS_MAX) {
-        struct results *results = results_new();
-        run->plan.rate = step.rate;
-        int status = results == NULL ? EXIT_STATUS_FAILED : run_once(run, results);
-        if (status != 0) {
-            results_free(results);
-            return status;
-        }
-        trials[count] = (struct trial){.rate = step.rate, .verdict = judge_trial(run, results)};
-        fprintf(run->arguments->out, "%.0f/s: %s (p99 %.1f ms, %llu failed)\n", step.rate,
-                trials[count].verdict == TRIAL_MET      ? "met"
-                : trials[count].verdict == TRIAL_MISSED ? "missed"
-                                                        : "generator too slow",
-                (double)histogram_quantile(&results->latency, 0.99) / 1000,
-                (unsigned long long)results_failed(results));
-        fflush(run->arguments->out);
-        count++;
-        results_free(results);
-        step = capacity_next(&limits, trials, count);
+    const struct search search = {.arguments = run->arguments,
+                                  .slo = &run->slo,
+                                  .start = run->plan.rate,
+                                  .run = run_trial,
+                                  .context = run};
+    usec_t warm_up = run->duration / 4 + (usec_t)run->plan.agents * (USEC_PER_SEC / WARM_UP_RATE);
+    struct scenario_group group = run->group;
+    group.timing = TIMING_PERIOD;
+    group.messages_per_poll = 0;
+    group.curve = (struct curve){.from = (double)warm_up, .to = (double)warm_up};
+    struct scenario_phase phases[] = {{.name = "warm-up",
+                                       .duration = warm_up,
+                                       .is_unmeasured = true,
+                                       .groups = &group,
+                                       .group_count = 1},
+                                      run->phase};
+    struct scenario warmed = run->simple;
+    if (run->loaded == NULL) {
+        warmed.phases = phases;
+        warmed.phase_count = ARRAY_LEN(phases);
+        warmed.duration += warm_up;
+        run->plan.scenario = &warmed;
     }
-    print_step(run, &step);
-    return step.state == CAPACITY_NONE        ? EXIT_STATUS_FAILED
-           : step.state == CAPACITY_GENERATOR ? EXIT_STATUS_INVALID
-                                              : EXIT_STATUS_FINE;
+    int status = search_capacity(&search);
+    run->plan.scenario = NULL;
+    return status;
 }
 
 static int check_search(const struct run *run)
@@ -407,11 +449,12 @@ int command_run(const struct arguments *arguments)
     };
     int status = take_numbers(&run);
     status = status != 0 ? status : take_slo(&run);
-    status = status != 0 ? status : take_event(&run);
+    status = status != 0 ? status : take_reactions(&run);
     status = status != 0 ? status : take_scenario(&run);
     status = status != 0 ? status : check_search(&run);
     status = status != 0 ? status : take_target(arguments, &run.target, &run.plan.tls);
     status = status != 0 ? status : take_identities(&run);
+    status = status != 0 ? status : take_authority(&run);
     status = status != 0 ? status : meet_server(&run);
     status = status != 0 ? status : take_ledger(&run);
     if (status == 0) {
@@ -421,7 +464,8 @@ int command_run(const struct arguments *arguments)
     if (ledger_close(run.ledger) < 0 && status == 0) {
         status = EXIT_STATUS_FAILED;
     }
-    engine_forget_server(&run.fleet);
+    page_forget(&run.fleet);
+    rsa_key_free(run.fleet.authority);
     identities_free(run.identities);
     scenario_free(run.loaded);
     tls_context_unref(run.plan.tls);

@@ -77,5 +77,8 @@ int conclude(const struct arguments *arguments, struct results *results)
     if (!results->is_valid) {
         return EXIT_STATUS_INVALID;
     }
+    if (saved == 0 && judged == 0 && !results_events_are_well(results)) {
+        return EXIT_STATUS_FAILED;
+    }
     return saved != 0 ? saved : judged;
 }

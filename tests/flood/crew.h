@@ -11,6 +11,9 @@
 #include "base/error.h"
 #include "net/loop.h"
 
+/* Of a loop with a schedule to keep: a request is late by half of it on average. */
+#define LOOP_TICK ((usec_t)100)
+
 struct crew;
 struct job;
 struct workbench;
@@ -35,8 +38,10 @@ void crew_do(struct crew *crew, struct job *job);
 /* Finish what was given and end. Loops must live until then. NULL is fine. */
 void crew_stop(struct crew *crew);
 
-/* For the thread of a loop: go before the crew and others where the user may have it so, and wake
- * up when it is time, not up to 50 us later. */
+/* For the thread of a loop that has a schedule to keep: run as soon as it is due, before the crew
+ * and others, as far as this user may have it so; and wake up when it is time, not up to 50 us
+ * later. Not for one that sends whenever it can: it would take the processor from a server on the
+ * same machine. */
 void crew_go_first(void);
 
 #endif

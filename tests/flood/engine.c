@@ -4,12 +4,10 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,10 +15,11 @@
 #include "client.h"
 #include "crew.h"
 #include "net/loop.h"
+#include "page.h"
 #include "phases.h"
 #include "progress.h"
+#include "reaction.h"
 #include "target.h"
-#include "wire/certificate.h"
 
 enum { PAGE_MAX = 64 * 1024, HEAD_MAX = 2048 };
 
@@ -37,23 +36,15 @@ struct meeting {
 static void on_page(struct exchange *exchange, enum fault fault)
 {
     struct meeting *meeting = CONTAINER_OF(exchange, struct meeting, exchange);
-    struct fleet *fleet = meeting->fleet;
-    struct certificate_facts facts;
-    enum wire_reason reason = WIRE_NO_REASON;
     loop_stop(meeting->loop);
     if (fault != FAULT_NONE) {
         meeting->code = error_set(meeting->error, -EIO, "no /server.pem: %s", fault_words(fault));
     } else if (exchange->status != 200) {
         meeting->code =
             error_set(meeting->error, -EIO, "no /server.pem: status %u", exchange->status);
-    } else if (certificate_read(exchange->answer, NULL, &fleet->server, &facts, &reason) < 0) {
-        meeting->code =
-            error_set(meeting->error, -EBADMSG, "/server.pem: %s", wire_reason_sentence(reason));
     } else {
-        snprintf(fleet->server_name, sizeof fleet->server_name, "%s", facts.common_name);
-        const char *copy = str_dup(exchange->answer);
-        fleet->server_pem = str_make(copy, copy == NULL ? 0 : exchange->answer.len);
-        meeting->code = copy == NULL ? error_set(meeting->error, -ENOMEM, "no memory") : 0;
+        meeting->code =
+            page_meet(meeting->fleet, exchange->answer, clock_wall(&clock_system), meeting->error);
     }
 }
 
@@ -101,14 +92,6 @@ int engine_meet_server(const struct target *target, struct tls_context *tls, use
     return code;
 }
 
-void engine_forget_server(struct fleet *fleet)
-{
-    rsa_key_free(fleet->server);
-    free((void *)(uintptr_t)fleet->server_pem.data);
-    fleet->server = NULL;
-    fleet->server_pem = str_make(NULL, 0);
-}
-
 /* ---- Watching ---- */
 
 struct watcher {
@@ -120,11 +103,17 @@ struct watcher {
     struct histogram *second;
     usec_t start;
     const struct scenario_phase *phase;
+    struct reactions *reactions;
     struct phases *phases;
     struct tally *turn; /* when one phase ends and the next begins */
 };
 
 static volatile sig_atomic_t was_interrupted;
+
+bool engine_was_interrupted(void)
+{
+    return was_interrupted != 0;
+}
 
 static void on_signal(int number)
 {
@@ -140,28 +129,7 @@ static void sum_up(const struct watcher *watcher, struct tally *sum)
     }
 }
 
-/* Words between spaces, without a shell: nothing in them means anything else. */
-static void run_command(const char *command)
-{
-    enum { WORDS_MAX = 32 };
-    char *words[WORDS_MAX + 1] = {NULL};
-    char *text = strdup(command);
-    char *rest = text;
-    char *word;
-    size_t count = 0;
-    pid_t pid;
-    while (text != NULL && count < WORDS_MAX && (word = strsep(&rest, " ")) != NULL) {
-        if (word[0] != '\0') {
-            words[count++] = word;
-        }
-    }
-    int code = count == 0 ? EINVAL : posix_spawnp(&pid, words[0], NULL, NULL, words, environ);
-    if (code != 0) {
-        fprintf(stderr, "portico-flood: cannot run \"%s\": %s\n", command, strerrordesc_np(code));
-    }
-    free(text);
-}
-
+/* The phase at `elapsed` has come: what is to be done at its event. */
 static void note_phase(struct watcher *watcher, usec_t elapsed)
 {
     usec_t begin;
@@ -173,14 +141,29 @@ static void note_phase(struct watcher *watcher, usec_t elapsed)
     watcher->phase = phase;
     sum_up(watcher, watcher->turn);
     phases_enter(watcher->phases, phase, elapsed, watcher->turn);
-    if (phase == NULL || phase->event == EVENT_NONE) {
-        return;
+    if (phase != NULL && phase->event != EVENT_NONE) {
+        reactions_begin(watcher->reactions, phase->event, elapsed);
     }
-    const struct engine_watch *watch = watcher->watch;
-    if (watch->event_command != NULL && watch->event == phase->event) {
-        run_command(watch->event_command);
-    } else if (watch->progress != NULL) {
-        progress_note(watch->progress, "now: %s", scenario_event_words(phase->event));
+}
+
+/* When the phase at `elapsed` ends. */
+static usec_t phase_end(const struct watcher *watcher, usec_t elapsed)
+{
+    usec_t begin = 0;
+    const struct scenario_phase *phase =
+        scenario_phase_at(watcher->plan->scenario, elapsed, &begin);
+    return phase == NULL ? USEC_NEVER : usec_add(begin, phase->duration);
+}
+
+/* Phases that it did not come to, as it was interrupted. */
+static void note_rest(struct watcher *watcher)
+{
+    const struct scenario *scenario = watcher->plan->scenario;
+    size_t next = watcher->phase == NULL ? 0 : (size_t)(watcher->phase - scenario->phases) + 1;
+    for (size_t i = next; i < scenario->phase_count; i++) {
+        if (scenario->phases[i].event != EVENT_NONE) {
+            reactions_miss(watcher->reactions, scenario->phases[i].event);
+        }
     }
 }
 
@@ -270,20 +253,21 @@ static void sleep_until(usec_t deadline)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 }
 
-/* Until `end`, seeing phases come and go. */
-static void watch_until(struct watcher *watcher, usec_t end)
+static void wait_until(usec_t deadline)
 {
-    usec_t now = clock_monotonic(&clock_system);
-    usec_t begin;
-    while (!was_interrupted && now < end) {
-        note_phase(watcher, now - watcher->start);
-        usec_t next = end;
-        if (scenario_phase_at(watcher->plan->scenario, now - watcher->start, &begin) != NULL) {
-            usec_t over = watcher->start + begin + watcher->phase->duration;
-            next = over < end ? over : end;
-        }
-        sleep_until(next);
-        now = clock_monotonic(&clock_system);
+    while (!was_interrupted && clock_monotonic(&clock_system) < deadline) {
+        sleep_until(deadline);
+    }
+}
+
+/* The phases that begin before `end`, each at its time. */
+static void pass_phases(struct watcher *watcher, usec_t *at, usec_t end)
+{
+    while (*at < end && !was_interrupted) {
+        note_phase(watcher, *at - watcher->start);
+        usec_t next = usec_add(watcher->start, phase_end(watcher, *at - watcher->start));
+        *at = next < end ? next : end;
+        wait_until(*at);
     }
 }
 
@@ -291,16 +275,16 @@ static void watch_until(struct watcher *watcher, usec_t end)
 static int watch_run(struct watcher *watcher)
 {
     usec_t end = watcher->start + watcher->plan->scenario->duration;
-    usec_t next = watcher->start;
+    usec_t at = watcher->start;
     int code = 0;
     sleep_until(watcher->start);
-    while (code == 0 && next < end && !was_interrupted) {
-        next = next + USEC_PER_SEC < end ? next + USEC_PER_SEC : end;
-        watch_until(watcher, next);
+    while (code == 0 && at < end && !was_interrupted) {
+        usec_t next = at + USEC_PER_SEC < end ? at + USEC_PER_SEC : end;
+        pass_phases(watcher, &at, next);
         code = take_second(watcher, next - watcher->start);
-        while (waitpid(-1, NULL, WNOHANG) > 0) {
-        }
+        reactions_watch(watcher->reactions);
     }
+    note_rest(watcher);
     return code;
 }
 
@@ -396,6 +380,8 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
                struct error *error)
 {
     struct watcher watcher = {.plan = plan, .watch = watch, .results = results};
+    watcher.reactions =
+        reactions_new(watch->reactions, watch->reaction_count, watch->progress, results);
     watcher.workers = calloc(plan->threads, sizeof(struct worker *));
     watcher.now = calloc(1, sizeof *watcher.now);
     watcher.before = calloc(1, sizeof *watcher.before);
@@ -403,7 +389,8 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
     watcher.turn = calloc(1, sizeof *watcher.turn);
     watcher.phases = phases_new(results);
     int code = watcher.workers == NULL || watcher.now == NULL || watcher.before == NULL ||
-                       watcher.second == NULL || watcher.turn == NULL || watcher.phases == NULL
+                       watcher.second == NULL || watcher.turn == NULL || watcher.phases == NULL ||
+                       watcher.reactions == NULL
                    ? error_set(error, -ENOMEM, "no memory")
                    : crew_start(plan->threads, &plan->crew, error);
     if (code == 0) {
@@ -411,6 +398,7 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
         crew_stop(plan->crew);
         plan->crew = NULL;
     }
+    reactions_end(watcher.reactions, REACTION_PATIENCE);
     for (unsigned i = 0; watcher.workers != NULL && i < plan->threads; i++) {
         worker_free(watcher.workers[i]);
     }
@@ -426,6 +414,7 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
 void engine_judge(struct results *results)
 {
     usec_t late = histogram_quantile(&results->lateness, 0.99);
+    usec_t latency = histogram_quantile(&results->latency, 0.99);
     uint64_t starved =
         results_failures(results, STR("no-ports")) + results_failures(results, STR("generator"));
     if (starved > 0) {
@@ -434,9 +423,10 @@ void engine_judge(struct results *results)
                            "memory or disk",
                            (unsigned long long)starved);
     }
-    if (late > ENGINE_LATENESS_MAX) {
+    if (late > ENGINE_LATENESS_MAX && (double)late > ENGINE_LATENESS_PART * (double)latency) {
         results_invalidate(results,
-                           "the generator was late: 1 %% of its requests by %.1f ms or more",
-                           (double)late / 1000);
+                           "the generator was late: 1 %% of its requests by %.1f ms or more, while "
+                           "1 %% of the answers took %.1f ms or more",
+                           (double)late / 1000, (double)latency / 1000);
     }
 }

@@ -49,6 +49,7 @@ void letter_done(struct letter *letter)
     buffer_done(&letter->answer);
     buffer_done(&letter->arrivals);
     explicit_bzero(&letter->record, sizeof letter->record);
+    letter_forget_key(letter);
 }
 
 static void empty(struct buffer *buffer)
@@ -62,6 +63,7 @@ static void empty(struct buffer *buffer)
 
 void letter_begin(struct letter *letter, struct agent *agent, usec_t wall)
 {
+    letter_forget_key(letter);
     letter->agent = agent;
     letter->now = (uint64_t)wall;
     letter->unsent = 0;
@@ -91,6 +93,20 @@ bool letter_is_heavy(const struct letter *letter)
         bytes += letter->sizes[i];
     }
     return !has_cipher(letter) || agent->wants_enrolment || bytes > HEAVY_BYTES;
+}
+
+/* Assembling a key and its first use cost as much as its second use, so reading has it, too. */
+static int take_key(struct letter *letter)
+{
+    return letter->key != NULL
+               ? 0
+               : identities_key(letter->fleet->identities, letter->agent->identity, &letter->key);
+}
+
+void letter_forget_key(struct letter *letter)
+{
+    rsa_key_free(letter->key);
+    letter->key = NULL;
 }
 
 static int make_cipher(struct letter *letter, struct workbench *bench, const struct rsa_key *key)
@@ -194,36 +210,20 @@ static int seal(struct letter *letter, struct workbench *bench)
 int letter_write(struct letter *letter, struct workbench *bench)
 {
     struct agent *agent = letter->agent;
-    struct rsa_key *key = NULL;
     int code = 0;
     agent->former_nonce = agent->nonce;
     agent->nonce = letter->now > agent->nonce ? letter->now : agent->nonce + 1;
     if (!has_cipher(letter) || agent->wants_enrolment) {
-        code = identities_key(letter->fleet->identities, agent->identity, &key);
+        code = take_key(letter);
     }
     if (code == 0 && !has_cipher(letter)) {
-        code = make_cipher(letter, bench, key);
+        code = make_cipher(letter, bench, letter->key);
     }
-    code = code < 0 ? code : fill_list(letter, bench, key);
-    code = code < 0 ? code : seal(letter, bench);
-    rsa_key_free(key);
-    return code;
+    code = code < 0 ? code : fill_list(letter, bench, letter->key);
+    return code < 0 ? code : seal(letter, bench);
 }
 
 /* ---- Reading ---- */
-
-bool letter_answer_is_heavy(const struct letter *letter, struct workbench *bench, struct str answer)
-{
-    struct packet packet;
-    enum wire_reason reason;
-    const struct session *session = &letter->record.answers;
-    if (answer.len > HEAVY_BYTES) {
-        return true;
-    }
-    return packet_parse(&bench->tools, answer, 0, &packet, &reason) == 0 &&
-           (memcmp(packet.digest, session->digest, sizeof packet.digest) != 0 ||
-            !session_is_of(session, letter->fleet->server));
-}
 
 /* What a wrong nonce is: that of the poll before means that an earlier answer came again. */
 static enum fault judge_nonce(const struct letter *letter, struct workbench *bench,
@@ -242,16 +242,12 @@ static enum fault judge_nonce(const struct letter *letter, struct workbench *ben
     return is_replayed ? FAULT_REPLAYED : FAULT_WRONG_NONCE;
 }
 
-static enum fault open_answer(struct letter *letter, struct workbench *bench, struct str answer)
+/* 0, -ENOKEY (without a key), or -EBADMSG with *fault. */
+static int open_answer(struct letter *letter, struct workbench *bench, struct str answer,
+                       const struct rsa_key *key, enum fault *fault)
 {
-    struct rsa_key *key = NULL;
     enum wire_reason reason = WIRE_NO_REASON;
     struct session *session = &letter->record.answers;
-    const struct session former = *session;
-    if (letter_answer_is_heavy(letter, bench, answer) &&
-        identities_key(letter->fleet->identities, letter->agent->identity, &key) < 0) {
-        return FAULT_GENERATOR;
-    }
     const struct answer_expectation expectation = {
         .own = key,
         .server = letter->fleet->server,
@@ -260,13 +256,25 @@ static enum fault open_answer(struct letter *letter, struct workbench *bench, st
     };
     int code = answer_open(&bench->tools, answer, &expectation, &bench->limits, session,
                            &bench->bundle, &reason);
-    rsa_key_free(key);
-    letter->record_changed |= memcmp(&former, session, sizeof former) != 0;
-    if (code == 0) {
-        return FAULT_NONE;
+    if (code < 0 && code != -ENOKEY) {
+        *fault = reason == WIRE_REASON_ANSWER_NONCE ? judge_nonce(letter, bench, answer)
+                                                    : fault_of_wire(reason);
+        return -EBADMSG;
     }
-    return reason == WIRE_REASON_ANSWER_NONCE ? judge_nonce(letter, bench, answer)
-                                              : fault_of_wire(reason);
+    return code;
+}
+
+static int open_with_key(struct letter *letter, struct workbench *bench, struct str answer,
+                         enum fault *fault)
+{
+    const struct session former = letter->record.answers;
+    if (take_key(letter) < 0) {
+        *fault = FAULT_GENERATOR;
+        return -ENOMEM;
+    }
+    int code = open_answer(letter, bench, answer, letter->key, fault);
+    letter->record_changed |= memcmp(&former, &letter->record.answers, sizeof former) != 0;
+    return code;
 }
 
 int agent_find_id(struct agent *agent, const struct fleet *fleet)
@@ -377,8 +385,26 @@ static enum fault execute_all(struct letter *letter, struct workbench *bench)
 
 enum fault letter_read(struct letter *letter, struct workbench *bench, struct str answer)
 {
-    enum fault fault = open_answer(letter, bench, answer);
-    return fault == FAULT_NONE ? execute_all(letter, bench) : fault;
+    enum fault fault = FAULT_NONE;
+    int code = open_answer(letter, bench, answer, NULL, &fault);
+    if (code == -ENOKEY) {
+        code = open_with_key(letter, bench, answer, &fault);
+    }
+    letter_forget_key(letter);
+    return code == 0 ? execute_all(letter, bench) : fault;
+}
+
+bool letter_read_at_once(struct letter *letter, struct workbench *bench, struct str answer,
+                         enum fault *fault)
+{
+    if (answer.len > HEAVY_BYTES) {
+        return false;
+    }
+    int code = open_answer(letter, bench, answer, NULL, fault);
+    if (code == 0) {
+        *fault = execute_all(letter, bench);
+    }
+    return code != -ENOKEY;
 }
 
 /* ---- Afterwards ---- */
@@ -448,4 +474,16 @@ void letter_return(struct letter *letter, bool was_sent, bool was_refused)
     }
     put_outbox(letter->agent, buffer_view(&letter->list),
                was_sent && !was_refused ? letter->agent->nonce : 0, was_sent ? 0 : letter->unsent);
+}
+
+size_t agent_owes(const struct agent *agent)
+{
+    size_t count = 0;
+    struct message message;
+    struct str rest = agent->outbox == NULL ? str_make(NULL, 0)
+                                            : str_make(agent->outbox->bytes, agent->outbox->len);
+    while (rest.len > 0 && message_next(&rest, &message) > 0) {
+        count++;
+    }
+    return count;
 }

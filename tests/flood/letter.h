@@ -36,6 +36,7 @@ struct letter {
     struct buffer packet;   /* the same, sealed */
     struct buffer answer;   /* a copy for another thread */
     struct buffer arrivals; /* struct ledger_record: requests that the answer brought */
+    struct rsa_key *key;    /* the agent's, when writing took it: reading will; owned */
 };
 
 void letter_init(struct letter *letter, const struct fleet *fleet);
@@ -51,14 +52,17 @@ bool letter_is_heavy(const struct letter *letter);
 /* Fill list and packet. 0, or a negative errno: this machine's fault. */
 MUST_CHECK int letter_write(struct letter *letter, struct workbench *bench);
 
-/* Reading this answer takes RSA, or is long. */
-bool letter_answer_is_heavy(const struct letter *letter, struct workbench *bench,
-                            struct str answer);
-
 /* Open the answer and believe nothing of it. On FAULT_NONE the agent's worker has executed what it
  * brought, and the responses are in the outbox. */
 MUST_CHECK enum fault letter_read(struct letter *letter, struct workbench *bench,
                                   struct str answer);
+
+/* The same on the loop's thread. False: it takes RSA, or is long, and nothing was done. */
+MUST_CHECK bool letter_read_at_once(struct letter *letter, struct workbench *bench,
+                                    struct str answer, enum fault *fault);
+
+/* Give back what makes reading cheaper, when many letters are under way. */
+void letter_forget_key(struct letter *letter);
 
 struct letter_counts {
     uint64_t messages, delivered, answered;
@@ -71,6 +75,9 @@ struct letter_counts letter_acknowledge(struct letter *letter, struct ledger_wri
  * when it was never sent it may go with other messages; else the same bytes go again under the same
  * nonce, as real agents do, so that the server can tell that it has them. */
 void letter_return(struct letter *letter, bool was_sent, bool was_refused);
+
+/* Messages that the agent has and no answer acknowledged. */
+size_t agent_owes(const struct agent *agent);
 
 /* Make the agent's client id known to the letter's agent. */
 MUST_CHECK int agent_find_id(struct agent *agent, const struct fleet *fleet);

@@ -6,12 +6,16 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "page.h"
 #include "scenario.h"
 #include "target.h"
 #include "vault.h"
 #include "worker_internal.h"
 
-enum { HEAD_BYTES = 2048 };
+enum {
+    HEAD_BYTES = 2048,
+    KEYS_KEPT = 1024, /* by polls of one thread that wait for an answer; some 10 KiB each */
+};
 
 static void write_letter(struct poll *poll);
 static void send_letter(struct poll *poll);
@@ -73,19 +77,33 @@ static struct poll *take_poll(struct worker *worker)
     return poll;
 }
 
-/* What the agent does for itself does not count as latency. */
-static void leave_state(struct poll *poll)
+/* What the agent does for itself does not count as latency: of this poll while it is not sent, of
+ * the next one when that comes due before the answer is read. */
+static void leave_state(struct poll *poll, usec_t now)
 {
-    if (poll->state == POLL_PAGE || poll->state == POLL_WRITE) {
-        poll->origin += real_now() - poll->since;
+    usec_t spent = now - poll->since;
+    bool is_before = poll->state == POLL_PAGE || poll->state == POLL_WRITE;
+    if (is_before) {
+        poll->origin += spent;
     }
+    if (is_before || poll->state == POLL_READ) {
+        poll->own += spent;
+    }
+}
+
+/* When a poll would have begun had the agent computed nothing for itself in the one before. */
+static usec_t origin_of(const struct agent *agent, usec_t planned)
+{
+    usec_t waited = agent->freed > planned ? agent->freed - planned : 0;
+    return planned + (waited < agent->own_us ? waited : agent->own_us);
 }
 
 static void enter(struct poll *poll, enum poll_state state)
 {
-    leave_state(poll);
+    usec_t now = real_now();
+    leave_state(poll, now);
     poll->state = state;
-    poll->since = real_now();
+    poll->since = now;
 }
 
 /* ---- Ends ---- */
@@ -100,13 +118,16 @@ static void release(struct poll *poll, bool succeeded, bool polls_again)
             TALLY_ADD(worker->tally.faults[FAULT_GENERATOR], 1);
         }
     }
+    agent->freed = real_now();
+    leave_state(poll, agent->freed);
+    agent->own_us = poll->own < UINT32_MAX ? (uint32_t)poll->own : UINT32_MAX;
     poll->state = POLL_FREE;
+    letter_forget_key(&poll->letter);
     poll->letter.agent = NULL;
     poll_list_remove(&worker->busy, poll);
     poll_list_push_front(&worker->free, poll);
     count_traffic(worker);
     agent->is_polling = false;
-    agent->freed = real_now();
     worker_agent_freed(worker, agent, succeeded, polls_again);
 }
 
@@ -118,12 +139,17 @@ static void forget_cipher(struct poll *poll)
     poll->letter.agent->wants_page = true;
 }
 
-static void fail(struct poll *poll, enum fault fault)
+static void return_letter(struct poll *poll)
 {
-    TALLY_ADD(poll->worker->tally.faults[fault], 1);
     if (poll->state != POLL_PAGE) {
         letter_return(&poll->letter, poll->state != POLL_WRITE, false);
     }
+}
+
+static void fail(struct poll *poll, enum fault fault)
+{
+    TALLY_ADD(poll->worker->tally.faults[fault], 1);
+    return_letter(poll);
     if (fault >= FAULT_BAD_HTTP) {
         forget_cipher(poll);
     }
@@ -160,12 +186,14 @@ static void succeed(struct poll *poll)
     struct agent *agent = poll->letter.agent;
     struct tally *tally = &worker->tally;
     struct letter_counts counts = letter_acknowledge(&poll->letter, worker->ledger);
-    TALLY_ADD(tally->totals.ok, 1);
     TALLY_ADD(tally->totals.messages_acknowledged, counts.messages);
     TALLY_ADD(tally->totals.requests_delivered, counts.delivered);
     TALLY_ADD(tally->totals.requests_answered, counts.answered);
-    histogram_record(&tally->latency, poll->exchange.answered - poll->origin);
-    histogram_record(&tally->service, poll->exchange.answered - poll->sent);
+    if (!poll->is_closing) {
+        TALLY_ADD(tally->totals.ok, 1);
+        histogram_record(&tally->latency, poll->exchange.answered - poll->origin);
+        histogram_record(&tally->service, poll->exchange.answered - poll->sent);
+    }
     if (!agent->is_enrolled) {
         agent->is_enrolled = true;
         TALLY_ADD(tally->totals.enrolled, !agent->is_known);
@@ -181,6 +209,12 @@ static void succeed(struct poll *poll)
 void poll_abandon(struct poll *poll)
 {
     exchange_cancel(poll->worker->client, &poll->exchange);
+    if (poll->is_closing) {
+        /* Nobody had planned it; what stays owed is counted. */
+        return_letter(poll);
+        release(poll, false, false);
+        return;
+    }
     TALLY_ADD(poll->worker->tally.totals.unfinished, 1);
     fail(poll, FAULT_UNFINISHED);
 }
@@ -245,9 +279,9 @@ static void on_page(struct exchange *exchange, enum fault fault)
     if (fault == FAULT_NONE && exchange->status != 200) {
         fault = fault_of_status(exchange->status);
     }
-    if (fault == FAULT_NONE &&
-        !str_equal(exchange->answer, poll->worker->plan->fleet->server_pem)) {
-        fault = FAULT_CERTIFICATE;
+    if (fault == FAULT_NONE) {
+        fault = page_check(poll->worker->plan->fleet, exchange->answer, clock_wall(&clock_system),
+                           &poll->worker->serial);
     }
     if (fault != FAULT_NONE) {
         fail(poll, fault);
@@ -296,11 +330,14 @@ static size_t write_number(char *out, size_t number)
 static void send_letter(struct poll *poll)
 {
     struct worker *worker = poll->worker;
-    if (worker->is_ending) {
+    if (worker->is_over) {
         poll_abandon(poll);
         return;
     }
     enter(poll, POLL_SENT);
+    if (poll_list_count(&worker->busy) > KEYS_KEPT) {
+        letter_forget_key(&poll->letter);
+    }
     size_t len = worker->prefix_len;
     len += write_number(poll->head + len, buffer_size(&poll->letter.packet));
     memcpy(poll->head + len, "\r\n\r\n", 4);
@@ -316,19 +353,21 @@ static void send_letter(struct poll *poll)
 static void on_answer(struct exchange *exchange, enum fault fault)
 {
     struct poll *poll = CONTAINER_OF(exchange, struct poll, exchange);
+    enum fault opened = FAULT_NONE;
     if (fault != FAULT_NONE) {
         fail(poll, fault);
     } else if (exchange->status == 406) {
         refused(poll);
     } else if (exchange->status != 200) {
         fail(poll, fault_of_status(exchange->status));
-    } else if (!letter_answer_is_heavy(&poll->letter, &poll->worker->bench, exchange->answer)) {
-        poll->state = POLL_READ;
-        read_letter(poll, letter_read(&poll->letter, &poll->worker->bench, exchange->answer));
+    } else if (letter_read_at_once(&poll->letter, &poll->worker->bench, exchange->answer,
+                                   &opened)) {
+        enter(poll, POLL_READ);
+        read_letter(poll, opened);
     } else if (buffer_append(&poll->letter.answer, exchange->answer) < 0) {
         fail(poll, FAULT_GENERATOR);
     } else {
-        poll->state = POLL_READ;
+        enter(poll, POLL_READ);
         crew_do(poll->worker->plan->crew, &poll->job);
     }
 }
@@ -364,12 +403,18 @@ bool poll_begin(struct worker *worker, struct agent *agent, usec_t planned)
     CHECK(!agent->is_polling);
     agent->is_polling = true;
     agent->first = agent->first == 0 ? now : agent->first;
-    histogram_record(&worker->tally.lateness,
-                     now - (planned > agent->freed ? planned : agent->freed));
-    TALLY_ADD(worker->tally.totals.started, 1);
+    poll->is_closing = worker->is_ending;
+    if (poll->is_closing) {
+        TALLY_ADD(worker->tally.totals.closing_polls, 1);
+    } else {
+        histogram_record(&worker->tally.lateness,
+                         now - (planned > agent->freed ? planned : agent->freed));
+        TALLY_ADD(worker->tally.totals.started, 1);
+    }
     poll_list_push_back(&worker->busy, poll);
     count_traffic(worker);
-    poll->origin = planned;
+    poll->origin = origin_of(agent, planned);
+    poll->own = poll->origin - planned;
     poll->since = now;
     letter_begin(&poll->letter, agent, clock_wall(&clock_system));
     draw_messages(poll);

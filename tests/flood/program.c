@@ -22,8 +22,10 @@ static const struct flag flags[] = {
     {"connections", 0, "N", "at most so many at a time (raw: exactly, 50)"},
     {"no-resumption", 0, NULL, "TLS: a full handshake on every connection"},
     {"ca", 0, "FILE", "TLS: authorities that the server's certificate must be from"},
+    {"server-ca", 0, "FILE", "run: who must have signed /server.pem (CA.certificate of -c)"},
     {"body-bytes", 0, "SIZE", "raw: POST so many bytes instead of GET"},
     {"timeout", 0, "S", "for one request (30s)"},
+    {"closing", 0, "S", "run: how long polls and what agents owe may take at the end (5s)"},
     {"threads", 0, "N", "of the generator (one for each CPU)"},
     {"seed", 0, "N", "decides the schedule (1)"},
     {"slo", 0, "EXPR", "what must be met: \"p99<50ms,errors=0,lost=0\""},
@@ -32,7 +34,7 @@ static const struct flag flags[] = {
     {"html", 0, "FILE", "write the report as a page"},
     {"verify", 0, NULL, "run: then look for every acknowledged message in the store of -c"},
     {"report", 0, "FILE", "verify: what run --json wrote"},
-    {"on", 0, "EVENT=COMMAND", "run: what to run when a scenario comes to that event"},
+    {"on", 0, "EVENT=COMMAND", "run: what to run at an event of the scenario; repeatable"},
     {"i-own-this-target", 0, NULL, "load an address that is not a private one"},
     {NULL, 0, NULL, NULL},
 };
@@ -52,7 +54,8 @@ static const struct {
 } kinds[] = {
     {"run",
      " url agents rate period duration scenario messages message-bytes keys close connections "
-     "no-resumption ca timeout threads seed slo find-capacity json html verify on "
+     "no-resumption ca server-ca timeout closing threads seed slo find-capacity json html verify "
+     "on "
      "i-own-this-target ",
      command_run},
     {"raw",

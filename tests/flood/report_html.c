@@ -238,6 +238,27 @@ static void put_failures(const struct results *results, FILE *out)
     fputs("</tbody></table></section>\n", out);
 }
 
+static void put_events(const struct results *results, FILE *out)
+{
+    if (results->event_count == 0) {
+        return;
+    }
+    fputs("<section><h2>Done to the servers</h2><table><tbody>\n", out);
+    for (size_t i = 0; i < results->event_count; i++) {
+        const struct event_outcome *event = &results->events[i];
+        char at[WORDS_SIZE];
+        words_span(event->at, at, sizeof at);
+        fputs("<tr><th scope=\"row\">", out);
+        html_text(out, event->event);
+        fprintf(out, "</th><td class=\"n\">%s</td><td><code>", at);
+        html_text(out, event->command);
+        fputs("</code></td><td class=\"soft\">", out);
+        html_text(out, event->outcome);
+        fputs("</td></tr>\n", out);
+    }
+    fputs("</tbody></table></section>\n", out);
+}
+
 static void put_totals(const struct results *results, FILE *out)
 {
     fputs("<section><h2>Counts</h2><table><tbody>\n", out);
@@ -371,6 +392,7 @@ void report_write_html(const struct results *results, FILE *out)
     put_slo(&judgement, out);
     put_phases(results, out);
     put_failures(results, out);
+    put_events(results, out);
     put_quantiles(results, out);
     put_totals(results, out);
     put_facts(results, out);

@@ -174,6 +174,21 @@ static json_t *phases_to_json(const struct results *results)
     return array;
 }
 
+static json_t *finding_to_json(const struct finding *finding)
+{
+    json_t *trials = json_array();
+    for (size_t i = 0; i < finding->count; i++) {
+        const struct finding_trial *trial = &finding->trials[i];
+        (void)json_array_append_new(trials, json_pack("{s:f, s:s, s:s, s:I, s:o}", "rate",
+                                                      trial->rate, "verdict", trial->verdict, "why",
+                                                      trial->why, "p99_us", (json_int_t)trial->p99,
+                                                      "failed", big_number(trial->failed)));
+    }
+    return json_pack("{s:s, s:f, s:f, s:s, s:o}", "outcome", finding->outcome, "rate",
+                     finding->rate, "above", finding->above, "limit", finding->limit, "trials",
+                     trials);
+}
+
 static json_t *totals_to_json(const struct results *results)
 {
     json_t *object = json_object();
@@ -193,6 +208,19 @@ static json_t *failures_to_json(const struct results *results)
         (void)json_array_append_new(
             array, json_pack("{s:o, s:o, s:o}", "name", clean_text(failure->name), "words",
                              clean_text(failure->words), "count", big_number(failure->count)));
+    }
+    return array;
+}
+
+static json_t *events_to_json(const struct results *results)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < results->event_count; i++) {
+        const struct event_outcome *event = &results->events[i];
+        (void)json_array_append_new(
+            array, json_pack("{s:o, s:I, s:o, s:o, s:b}", "event", clean_text(event->event),
+                             "at_us", (json_int_t)event->at, "command", clean_text(event->command),
+                             "outcome", clean_text(event->outcome), "well", event->is_well));
     }
     return array;
 }
@@ -293,12 +321,16 @@ int report_write_json(const struct results *results, FILE *out)
     code |= put(out, "totals", totals_to_json(results), false);
     code |= put(out, "ledger_checked", json_boolean(results->ledger_is_checked), false);
     code |= put(out, "failures", failures_to_json(results), false);
+    code |= put(out, "events", events_to_json(results), false);
     code |= put(out, "slo", slo_to_json(results), false);
     for (size_t i = 0; i < ARRAY_LEN(histograms); i++) {
         const void *histogram = (const char *)results + histograms[i].offset;
         code |= put(out, histograms[i].name, histogram_to_json(histogram), false);
     }
     code |= put(out, "phases", phases_to_json(results), false);
+    if (results->finding.outcome[0] != '\0') {
+        code |= put(out, "capacity", finding_to_json(&results->finding), false);
+    }
     code |= put(out, "seconds", seconds_to_json(results), true);
     return code < 0 ? -ENOMEM : 0;
 }
@@ -418,6 +450,24 @@ static int read_failures(const json_t *array, struct results *results, struct er
     return json_is_array(array) ? 0 : refuse(error, "failures");
 }
 
+/* Reports of earlier versions have none. */
+static int read_events(const json_t *array, struct results *results, struct error *error)
+{
+    for (size_t i = 0; i < json_array_size(array) && i < RESULTS_EVENTS_MAX; i++) {
+        const json_t *item = json_array_get(array, i);
+        struct event_outcome *event = &results->events[results->event_count++];
+        const json_t *well = json_object_get(item, "well");
+        if (!read_time(json_object_get(item, "at_us"), &event->at) || !json_is_boolean(well)) {
+            return refuse(error, "events");
+        }
+        event->is_well = json_is_true(well);
+        RUN_TEXT(event->event, json_string_value(json_object_get(item, "event")));
+        RUN_TEXT(event->command, json_string_value(json_object_get(item, "command")));
+        RUN_TEXT(event->outcome, json_string_value(json_object_get(item, "outcome")));
+    }
+    return array == NULL || json_is_array(array) ? 0 : refuse(error, "events");
+}
+
 static bool read_bucket(const json_t *pair, struct histogram *histogram)
 {
     usec_t from = 0;
@@ -508,6 +558,9 @@ static int read_report(const json_t *root, struct results *results, struct error
     }
     if (code == 0) {
         code = read_failures(json_object_get(root, "failures"), results, error);
+    }
+    if (code == 0) {
+        code = read_events(json_object_get(root, "events"), results, error);
     }
     for (size_t i = 0; code == 0 && i < ARRAY_LEN(histograms); i++) {
         const struct histogram_field *field = &histograms[i];

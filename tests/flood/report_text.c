@@ -104,6 +104,16 @@ static void print_failures(const struct results *results, FILE *out)
     }
 }
 
+static void print_events(const struct results *results, FILE *out)
+{
+    for (size_t i = 0; i < results->event_count; i++) {
+        const struct event_outcome *event = &results->events[i];
+        char at[WORDS_SIZE];
+        words_span(event->at, at, sizeof at);
+        fprintf(out, "%s at %s: \"%s\" %s\n", event->event, at, event->command, event->outcome);
+    }
+}
+
 static void print_cost(const struct results *results, FILE *out)
 {
     usec_t cpu = results->run.cpu_user + results->run.cpu_system;
@@ -139,8 +149,12 @@ void report_write_text(const struct results *results, FILE *out)
     fputc('\n', out);
     print_totals(results, out);
     print_failures(results, out);
+    print_events(results, out);
     print_cost(results, out);
     print_slo(results, out);
+    if (!results_events_are_well(results)) {
+        fputs("\nNot well: what was to be done to the servers was not done, see above\n", out);
+    }
     if (!results->is_valid) {
         fprintf(out, "\nThis run is INVALID and says nothing about the server: %s\n",
                 results->invalid_reason);

@@ -141,6 +141,16 @@ uint64_t results_failures(const struct results *results, struct str name)
     return 0;
 }
 
+bool results_events_are_well(const struct results *results)
+{
+    for (size_t i = 0; i < results->event_count; i++) {
+        if (!results->events[i].is_well) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void results_invalidate(struct results *results, const char *format, ...)
 {
     if (results->is_valid) {

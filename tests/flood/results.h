@@ -16,6 +16,7 @@
 enum {
     RESULTS_FAILURES_MAX = 96,   /* kinds of failure */
     RESULTS_SECONDS_MAX = 86400, /* of the series; later ones are only in the totals */
+    RESULTS_EVENTS_MAX = 64,     /* commands that were run at events */
     RESULTS_PHASES_MAX = 64,
     RESULTS_TEXT = 256,
 };
@@ -45,6 +46,15 @@ struct failure {
     char name[48];   /* "wrong-nonce": letters, digits, "-" and "_" */
     char words[120]; /* for people */
     uint64_t count;
+};
+
+/* A command that was run at an event of the scenario, and what became of it. */
+struct event_outcome {
+    char event[32]; /* its name */
+    char command[RESULTS_TEXT];
+    char outcome[RESULTS_TEXT]; /* "ended with status 0" */
+    usec_t at;                  /* since the beginning of the run */
+    bool is_well;
 };
 
 /* One second of the run. */
@@ -87,8 +97,30 @@ struct run_description {
     double rate_wanted;          /* per second, 0: not a fixed rate */
 };
 
+/* What the search for capacity came to; the results are then those of its best trial. */
+enum { FINDING_TRIALS_MAX = 24 };
+
+struct finding_trial {
+    double rate;
+    char verdict[16]; /* "met", "missed", "invalid": the generator's fault */
+    char why[160];    /* the clause that was not met, or what the generator could not do */
+    usec_t p99;
+    uint64_t failed;
+};
+
+struct finding {
+    char outcome[16]; /* "found", "none", "generator", "unsettled"; empty: nothing was searched */
+    double rate;      /* highest that was met; 0: none */
+    double above;     /* lowest that was not; 0: none */
+    char limit[160];  /* why it was not */
+    struct finding_trial trials[FINDING_TRIALS_MAX];
+    size_t count;
+    double best_met; /* rate of the trial whose results these are; 0: it did not meet the SLO */
+};
+
 struct results {
     struct run_description run;
+    struct finding finding;
     struct totals totals;
     bool ledger_is_checked; /* messages_stored, _lost and _duplicated mean something */
 
@@ -97,6 +129,9 @@ struct results {
 
     struct failure failures[RESULTS_FAILURES_MAX];
     size_t failure_count;
+
+    struct event_outcome events[RESULTS_EVENTS_MAX];
+    size_t event_count;
 
     struct histogram latency;   /* of answers that were ok, from the planned time */
     struct histogram service;   /* of the same, from the time it was sent */
@@ -125,6 +160,9 @@ void results_add_failures(struct results *results, const char *name, const char 
 /* Of all kinds; of one (0: it never happened). */
 uint64_t results_failed(const struct results *results);
 uint64_t results_failures(const struct results *results, struct str name);
+
+/* Whether every command at an event ended well. */
+bool results_events_are_well(const struct results *results);
 
 /* Declare the run invalid; the first reason stays. */
 PRINTF_LIKE(2, 3) void results_invalidate(struct results *results, const char *format, ...);

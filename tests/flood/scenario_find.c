@@ -17,30 +17,31 @@ struct names {
     size_t count;
 };
 
-/* What a program that was installed as a tree of its own has beside it. */
-static const char *beside_program(void)
+/* `relative` to the directory of the program. Too long a path names no directory. */
+static const char *beside_program(const char *relative, char path[PATH_MAX])
 {
-    static char path[PATH_MAX + 32];
     ssize_t len = readlink("/proc/self/exe", path, PATH_MAX);
     while (len > 0 && path[len - 1] != '/') {
         len--;
     }
-    snprintf(path + (len > 0 ? len : 0), sizeof path - (size_t)(len > 0 ? len : 0),
-             "../share/portico/flood");
+    size_t used = len > 0 ? (size_t)len : 0;
+    snprintf(path + used, PATH_MAX - used, "%s", relative);
     return path;
 }
 
 const char *const *scenario_directories(void)
 {
     static const char *directories[5];
+    static char installed[PATH_MAX];
+    static char source[PATH_MAX];
     if (directories[0] == NULL) {
         size_t count = 0;
         const char *wish = getenv("PORTICO_FLOOD_SCENARIOS");
         if (wish != NULL && wish[0] != '\0') {
             directories[count++] = wish;
         }
-        directories[count++] = beside_program();
-        directories[count++] = PORTICO_SCENARIOS_SOURCE;
+        directories[count++] = beside_program("../share/portico/flood", installed);
+        directories[count++] = beside_program(PORTICO_SCENARIOS_SOURCE, source);
         directories[count++] = PORTICO_SCENARIOS_INSTALLED;
     }
     return directories;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records at their place in a file without a name. */
+/* Records at their place in memory, or in a file without a name. */
 #include "vault.h"
 
 #include <errno.h>
@@ -9,7 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
+
+enum { IN_MEMORY_MAX = 16 * 1024 }; /* agents of one thread: 16 MiB */
+
 struct vault {
+    struct vault_record *records; /* owned; NULL: they are in the file */
+    size_t count;
     int fd;
 };
 
@@ -29,18 +35,31 @@ static int open_nameless(const char *directory)
     return fd;
 }
 
-int vault_new(struct vault **vault, struct error *error)
+static int open_file(struct vault *vault, struct error *error)
 {
     const char *directory = getenv("TMPDIR");
     directory = directory == NULL || directory[0] == '\0' ? "/var/tmp" : directory;
-    struct vault *made = malloc(sizeof *made);
+    vault->fd = open_nameless(directory);
+    return vault->fd >= 0 ? 0
+                          : error_set_errno(error, -errno, "cannot make a file in %s", directory);
+}
+
+int vault_new(size_t count, struct vault **vault, struct error *error)
+{
+    struct vault *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return error_set(error, -ENOMEM, "no memory");
     }
-    made->fd = open_nameless(directory);
-    if (made->fd < 0) {
-        int code = error_set_errno(error, -errno, "cannot make a file in %s", directory);
-        free(made);
+    made->fd = -1;
+    made->count = count;
+    int code = 0;
+    if (count > IN_MEMORY_MAX) {
+        code = open_file(made, error);
+    } else if ((made->records = calloc(count + 1, sizeof *made->records)) == NULL) {
+        code = error_set(error, -ENOMEM, "no memory");
+    }
+    if (code < 0) {
+        vault_free(made);
         return code;
     }
     *vault = made;
@@ -49,10 +68,17 @@ int vault_new(struct vault **vault, struct error *error)
 
 void vault_free(struct vault *vault)
 {
-    if (vault != NULL) {
-        close(vault->fd);
-        free(vault);
+    if (vault == NULL) {
+        return;
     }
+    if (vault->records != NULL) {
+        explicit_bzero(vault->records, vault->count * sizeof *vault->records);
+        free(vault->records);
+    }
+    if (vault->fd >= 0) {
+        close(vault->fd);
+    }
+    free(vault);
 }
 
 static off_t place_of(size_t index)
@@ -62,6 +88,11 @@ static off_t place_of(size_t index)
 
 int vault_read(struct vault *vault, size_t index, struct vault_record *record)
 {
+    if (vault->records != NULL) {
+        CHECK(index < vault->count);
+        *record = vault->records[index];
+        return 0;
+    }
     ssize_t n = pread(vault->fd, record, sizeof *record, place_of(index));
     if (n < 0) {
         return -EIO;
@@ -72,6 +103,11 @@ int vault_read(struct vault *vault, size_t index, struct vault_record *record)
 
 int vault_write(struct vault *vault, size_t index, const struct vault_record *record)
 {
+    if (vault->records != NULL) {
+        CHECK(index < vault->count);
+        vault->records[index] = *record;
+        return 0;
+    }
     ssize_t n = pwrite(vault->fd, record, sizeof *record, place_of(index));
     if (n < 0) {
         return -errno;

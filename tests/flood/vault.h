@@ -2,7 +2,8 @@
 /* What agents keep of the ciphers that RSA was paid for: some 1 KiB each, which for a million
  * agents does not belong into memory. It lies in a file without a name (0600, gone with the
  * process), of which the kernel caches what is used; a record is read in one call when its agent
- * begins to poll. Agents that never polled have none.
+ * begins to poll. Agents that never polled have none. What is small stays in memory all the same:
+ * it costs no calls then, and never waits for a disk.
  *
  * One for each thread. */
 #ifndef PORTICO_FLOOD_VAULT_H
@@ -36,8 +37,9 @@ struct vault_record {
 
 struct vault;
 
-/* In $TMPDIR or /var/tmp. 0 or a negative errno with words. */
-MUST_CHECK int vault_new(struct vault **vault, struct error *error);
+/* For `count` agents: in memory when they are few, else in $TMPDIR or /var/tmp. 0 or a negative
+ * errno with words. */
+MUST_CHECK int vault_new(size_t count, struct vault **vault, struct error *error);
 void vault_free(struct vault *vault);
 
 /* What was written for `index`, or zeros. 0 or -EIO. */

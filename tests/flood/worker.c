@@ -19,8 +19,10 @@ enum {
     POLLS_MAX = 65536, /* under way, of all threads */
     PREFIX_MAX = 2000,
     ANSWER_MAX = 64 << 20,
+    CLOSING_AT_ONCE = 256, /* closing polls of a thread */
 };
 #define ERROR_PAUSE (60 * USEC_PER_SEC) /* of real agents */
+#define CLOSING_PAUSE USEC_PER_SEC      /* after a closing poll that failed */
 
 /* An agent does not know its worker, which would be 8 bytes a million times; its thread does. */
 static _Thread_local struct worker *current_worker;
@@ -46,7 +48,7 @@ static bool start_poll(struct worker *worker, struct agent *agent, usec_t planne
         }
         return false;
     }
-    TALLY_ADD(worker->tally.totals.planned, 1);
+    TALLY_ADD(worker->tally.totals.planned, !worker->is_ending);
     return true;
 }
 
@@ -54,8 +56,14 @@ static void on_agent_due(struct timer *timer, usec_t now)
 {
     struct agent *agent = CONTAINER_OF(timer, struct agent, timer);
     struct worker *worker = current_worker;
+    if (worker->is_over) {
+        return;
+    }
+    /* First, as a poll that fails at once arms it again. */
+    worker->retrying -= worker->is_ending;
     if (!start_poll(worker, agent, agent->due)) {
         loop_arm(worker->loop, &agent->timer, now + USEC_PER_MSEC);
+        worker->retrying += worker->is_ending;
     }
 }
 
@@ -130,17 +138,46 @@ static usec_t next_period(const struct worker *worker, const struct group *group
     return due + period_of(worker, group, due);
 }
 
-static void stop_when_idle(struct worker *worker)
-{
-    if (poll_list_is_empty(&worker->busy)) {
-        loop_stop(worker->loop);
-    }
-}
-
 static void arm_agent(struct worker *worker, struct agent *agent, usec_t due)
 {
     agent->due = due;
     loop_arm(worker->loop, &agent->timer, due);
+}
+
+/* ---- The end ---- */
+
+/* Agents that owe answers to requests, or whose messages no answer has acknowledged, poll once more
+ * when the run is over: what they say goes with their next poll, and there would be none. Those
+ * come one by one, which spares a million timers. */
+static void settle(struct worker *worker)
+{
+    if (worker->is_settling) {
+        return; /* one of those below failed at once */
+    }
+    worker->is_settling = true;
+    while (!worker->is_over && worker->settled < worker->agent_count &&
+           poll_list_count(&worker->busy) < CLOSING_AT_ONCE) {
+        struct agent *agent = &worker->agents[worker->settled++];
+        if (agent->outbox != NULL && !agent->is_polling && !timer_is_armed(&agent->timer) &&
+            !start_poll(worker, agent, loop_now(worker->loop))) {
+            worker->settled--;
+            break; /* none is free before one is done */
+        }
+    }
+    worker->is_settling = false;
+    if (poll_list_is_empty(&worker->busy) &&
+        (worker->is_over || (worker->retrying == 0 && worker->settled == worker->agent_count))) {
+        loop_stop(worker->loop);
+    }
+}
+
+static void freed_at_end(struct worker *worker, struct agent *agent, bool succeeded)
+{
+    if (agent->outbox != NULL && !worker->is_over) {
+        worker->retrying++;
+        arm_agent(worker, agent, agent->freed + (succeeded ? 0 : CLOSING_PAUSE));
+    }
+    settle(worker);
 }
 
 void worker_agent_freed(struct worker *worker, struct agent *agent, bool succeeded,
@@ -151,7 +188,7 @@ void worker_agent_freed(struct worker *worker, struct agent *agent, bool succeed
         group->busy--;
     }
     if (worker->is_ending) {
-        stop_when_idle(worker);
+        freed_at_end(worker, agent, succeeded);
         return;
     }
     if (group == NULL) {
@@ -329,12 +366,16 @@ static void count_rest(struct worker *worker, usec_t now)
     for (size_t i = 0; i < worker->group_count; i++) {
         struct group *group = &worker->groups[i];
         usec_t at;
+        /* What is due right now may come behind the end in the same tick. */
+        if (group->timing == TIMING_RATE) {
+            on_arrival(&group->timer, now);
+        }
         while (group->timing == TIMING_RATE &&
                (at = arrivals_peek(&group->arrivals)) != USEC_NEVER && group->begin + at <= now) {
             arrivals_advance(&group->arrivals);
             TALLY_ADD(worker->tally.totals.planned, 1);
-            TALLY_ADD(worker->tally.totals.unfinished, 1);
-            TALLY_ADD(worker->tally.faults[FAULT_UNFINISHED], 1);
+            TALLY_ADD(worker->tally.totals.not_started, 1);
+            TALLY_ADD(worker->tally.faults[FAULT_NOT_STARTED], 1);
         }
     }
 }
@@ -348,7 +389,7 @@ static void end(struct worker *worker, usec_t now)
     clear_phase(worker);
     loop_disarm(worker->loop, &worker->phase_timer);
     loop_arm(worker->loop, &worker->end_timer, now + worker->plan->grace);
-    stop_when_idle(worker);
+    settle(worker);
 }
 
 static void on_phase_end(struct timer *timer, usec_t now)
@@ -367,6 +408,7 @@ static void on_grace_end(struct timer *timer, usec_t now)
     struct worker *worker = CONTAINER_OF(timer, struct worker, end_timer);
     struct poll *poll = poll_list_first(&worker->busy);
     (void)now;
+    worker->is_over = true;
     while (poll != NULL) {
         struct poll *next = poll_list_next(&worker->busy, poll);
         if (poll->state == POLL_SENT || poll->state == POLL_PAGE) {
@@ -374,7 +416,7 @@ static void on_grace_end(struct timer *timer, usec_t now)
         }
         poll = next;
     }
-    stop_when_idle(worker);
+    settle(worker);
 }
 
 static void on_stop(struct task *task)
@@ -403,6 +445,9 @@ static void *run(void *argument)
     current_worker = worker;
     if (loop_run(worker->loop) < 0) {
         TALLY_ADD(worker->tally.faults[FAULT_GENERATOR], 1);
+    }
+    for (size_t i = 0; i < worker->agent_count; i++) {
+        TALLY_ADD(worker->tally.totals.messages_owed, agent_owes(&worker->agents[i]));
     }
     return NULL;
 }
@@ -459,6 +504,9 @@ static int make_parts(struct worker *worker, struct error *error)
     if (worker->loop == NULL) {
         return -ENOMEM;
     }
+    if (loop_be_punctual(worker->loop, LOOP_TICK) < 0) {
+        return error_set(error, -ENOMEM, "no memory");
+    }
     const struct client_options options = {
         .loop = worker->loop,
         .target = plan->target,
@@ -475,7 +523,7 @@ static int make_parts(struct worker *worker, struct error *error)
                    ? -ENOMEM
                    : write_heads(worker);
     return code < 0 ? error_set_errno(error, code, "cannot make the agents")
-                    : vault_new(&worker->vault, error);
+                    : vault_new(worker->agent_count, &worker->vault, error);
 }
 
 int worker_new(const struct run_plan *plan, unsigned number, struct worker **worker,
@@ -487,6 +535,7 @@ int worker_new(const struct run_plan *plan, unsigned number, struct worker **wor
     }
     made->plan = plan;
     made->number = number;
+    made->serial = plan->fleet->server_serial;
     poll_list_init(&made->free);
     poll_list_init(&made->busy);
     timer_init(&made->phase_timer, on_phase_end);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One thread of the generator: its part of the agents, its part of the schedule, its connections.
  *
+ * When the plan is over no poll becomes due, and those under way are awaited; agents that owe
+ * messages poll on, outside of all figures, until they owe none or the grace is over.
+ *
  * A poll goes: due; /server.pem when the agent wants it again; written (by the crew when that takes
  * RSA); sent; answered; read (by the crew likewise); counted. Lateness is what the generator was
  * behind when a poll was due and its agent free; latency counts from when it was due, less what the
@@ -38,7 +41,7 @@ struct run_plan {
     double rate;   /* base of relative rates, per second of all threads */
     usec_t period; /* base of relative periods */
     usec_t timeout;
-    usec_t grace;           /* for polls that are under way at the end */
+    usec_t grace;           /* at the end: for polls under way, and for what agents owe */
     size_t connections_max; /* of all threads */
     bool closes;            /* CONNECTIONS_DEFAULT: a new connection for each poll */
     bool resumes;

@@ -25,9 +25,11 @@ struct poll {
     struct worker *worker;
     enum poll_state state;
     usec_t origin; /* what latency counts from */
+    usec_t own;    /* of what the agent computes for itself, so far */
     usec_t since;  /* when its state began */
     usec_t sent;
     enum fault fault; /* found by the crew */
+    bool is_closing;  /* begun when the run was over: it enters no figure but its own */
     int code;
     char *head; /* of the request; owned, HEAD_BYTES */
 };
@@ -66,23 +68,30 @@ struct worker {
     size_t polls, polls_max;
     char *prefix; /* of every poll's head; owned */
     size_t prefix_len;
-    char *page; /* the request for /server.pem; owned */
+    char *page;      /* the request for /server.pem; owned */
+    uint64_t serial; /* the highest of the server's certificates so far */
     size_t phase;
     usec_t start;
     struct timer phase_timer, end_timer;
     struct group groups[SCENARIO_GROUPS_MAX];
     size_t group_count;
     size_t fresh_groups; /* so far */
-    bool is_outage, is_ending;
+    bool is_outage;
+    bool is_ending; /* the plan is over: what is under way is awaited, what is owed is sent */
+    bool is_over;   /* nobody waits any longer */
+    bool is_settling;
+    size_t settled;  /* agents that were looked at for what they owe */
+    size_t retrying; /* agents that owe and whose timer is armed, while is_ending */
     struct task stop;
     uint64_t draws; /* random numbers drawn for messages */
     struct tally tally;
 };
 
-/* An agent's poll, planned for `planned`. False: no poll is free. */
+/* An agent's poll, planned for `planned`; a closing one when the worker is ending. False: no poll
+ * is free. */
 bool poll_begin(struct worker *worker, struct agent *agent, usec_t planned);
 
-/* Stop waiting for an answer. */
+/* Stop waiting for an answer; what it carried is owed on. */
 void poll_abandon(struct poll *poll);
 
 void poll_free(struct poll *poll);

@@ -63,7 +63,7 @@ static void begin(struct scene *scene)
 
 static void end(struct scene *scene)
 {
-    cr_assert(balancer_is_alive(&scene->balancer));
+    cr_assert(process_is_alive(&scene->balancer.process));
     balancer_done(&scene->balancer);
     backends_free(scene->backends);
 }

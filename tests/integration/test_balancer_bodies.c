@@ -43,7 +43,7 @@ static void end(struct scene *scene)
     char *complaints = recorder_complaints(backends_recorder(scene->backends));
     cr_assert_str_eq(complaints, "");
     free(complaints);
-    cr_assert(balancer_is_alive(&scene->balancer));
+    cr_assert(process_is_alive(&scene->balancer.process));
     http_close(&scene->client);
     balancer_done(&scene->balancer);
     backends_free(scene->backends);
@@ -72,7 +72,7 @@ static uint64_t large(void)
 
 static void assert_no_growth(struct scene *scene, uint64_t before)
 {
-    uint64_t after = balancer_memory_kib(&scene->balancer, "VmHWM");
+    uint64_t after = process_memory_kib(&scene->balancer.process, "VmHWM");
     fprintf(stderr, "%llu bytes: %llu KiB at most, were %llu\n", (unsigned long long)large(),
             (unsigned long long)after, (unsigned long long)before);
     cr_assert_lt(after, before + GROWTH_MAX_KIB);
@@ -84,7 +84,7 @@ static uint64_t warm_up(struct scene *scene)
     cr_assert_eq(exchange(scene, "GET /warm HTTP/1.1\r\nHost: a\r\n\r\n", &answer), 200);
     http_answer_done(&answer);
     recorder_clear(backends_recorder(scene->backends));
-    return balancer_memory_kib(&scene->balancer, "VmHWM");
+    return process_memory_kib(&scene->balancer.process, "VmHWM");
 }
 
 static void upload(struct scene *scene, bool is_chunked)

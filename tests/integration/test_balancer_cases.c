@@ -303,7 +303,7 @@ Test(balancer_cases, come_out_right_and_are_counted)
     struct scene scene;
     begin(&scene);
     cr_assert_eq(raw_cases_visit("client", play_whole, &scene), ARRAY_LEN(expectations));
-    cr_assert(balancer_is_alive(&scene.balancer));
+    cr_assert(process_is_alive(&scene.balancer.process));
     end(&scene);
 }
 
@@ -319,7 +319,7 @@ Test(balancer_cases, come_out_the_same_byte_by_byte)
     struct scene scene;
     begin(&scene);
     raw_cases_visit("client", play_bytewise, &scene);
-    cr_assert(balancer_is_alive(&scene.balancer));
+    cr_assert(process_is_alive(&scene.balancer.process));
     end(&scene);
 }
 
@@ -343,7 +343,7 @@ Test(balancer_cases, come_out_the_same_cut_in_two, .timeout = 600)
     struct scene scene;
     begin(&scene);
     raw_cases_visit("client", play_cuts, &scene);
-    cr_assert(balancer_is_alive(&scene.balancer));
+    cr_assert(process_is_alive(&scene.balancer.process));
     end(&scene);
 }
 
@@ -391,16 +391,16 @@ Test(balancer_cases, leave_no_memory_and_no_descriptors_behind)
     struct scene scene;
     begin(&scene);
     raw_cases_visit("client", play_fast, &scene);
-    uint64_t before = balancer_memory_kib(&scene.balancer, "VmRSS");
-    unsigned descriptors = balancer_descriptors(&scene.balancer);
+    uint64_t before = process_memory_kib(&scene.balancer.process, "VmRSS");
+    unsigned descriptors = process_descriptors(&scene.balancer.process);
     for (unsigned i = 0; i < 5; i++) {
         raw_cases_visit("client", play_fast, &scene);
     }
-    uint64_t after = balancer_memory_kib(&scene.balancer, "VmRSS");
+    uint64_t after = process_memory_kib(&scene.balancer.process, "VmRSS");
     cr_assert_lt(after, before + GROWTH_MAX_KIB, "%llu KiB, were %llu", (unsigned long long)after,
                  (unsigned long long)before);
     /* Some connections to members, some that linger. */
-    cr_assert_lt(balancer_descriptors(&scene.balancer), descriptors + 100);
+    cr_assert_lt(process_descriptors(&scene.balancer.process), descriptors + 100);
     end(&scene);
 }
 

@@ -41,7 +41,7 @@ static void begin(struct scene *scene, odd_member_function *serve)
 
 static void end(struct scene *scene)
 {
-    cr_assert(balancer_is_alive(&scene->balancer));
+    cr_assert(process_is_alive(&scene->balancer.process));
     balancer_done(&scene->balancer);
     odd_member_free(scene->odd);
     backends_free(scene->backends);
@@ -49,9 +49,9 @@ static void end(struct scene *scene)
 
 static usec_t cpu_during(const struct scene *scene, usec_t time)
 {
-    usec_t before = balancer_cpu(&scene->balancer);
+    usec_t before = process_cpu(&scene->balancer.process);
     sleep_for(time);
-    return balancer_cpu(&scene->balancer) - before;
+    return process_cpu(&scene->balancer.process) - before;
 }
 
 /* ---- The client's side ---- */
@@ -95,7 +95,7 @@ Test(balancer_edges, a_request_does_not_make_room_for_itself)
     prepare(&scene, NULL);
     balancer_set(&scene.balancer, "Balancer.head_timeout=30s");
     balancer_start_with(&scene.balancer, 1);
-    cr_assert_eq(prlimit(scene.balancer.pid, RLIMIT_NOFILE, &few, NULL), 0);
+    cr_assert_eq(prlimit(scene.balancer.process.pid, RLIMIT_NOFILE, &few, NULL), 0);
     for (unsigned i = 0; i < HOLDERS; i++) {
         http_connect(&holders[i], scene.balancer.port);
         http_send(&holders[i], STR("GET / HTTP/1.1\r\nHo"));
@@ -106,7 +106,7 @@ Test(balancer_edges, a_request_does_not_make_room_for_itself)
         http_close(&holders[i]); /* one descriptor, for the client */
         sleep_for(20 * USEC_PER_MSEC);
         unsigned status = http_once(scene.balancer.port, "GET", "/x", NULL, NULL);
-        cr_assert(balancer_is_alive(&scene.balancer));
+        cr_assert(process_is_alive(&scene.balancer.process));
         cr_assert(status == 200 || status == 503 || status == 0, "%u", status);
         refused += status == 503;
     }

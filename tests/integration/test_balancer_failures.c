@@ -70,7 +70,7 @@ static void end(struct scene *scene)
     char *complaints = recorder_complaints(backends_recorder(scene->backends));
     cr_assert_str_eq(complaints, "");
     free(complaints);
-    cr_assert(balancer_is_alive(&scene->balancer));
+    cr_assert(process_is_alive(&scene->balancer.process));
     balancer_done(&scene->balancer);
     backends_free(scene->backends);
 }

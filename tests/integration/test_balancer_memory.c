@@ -74,7 +74,7 @@ static void fail_every(const char *period)
         backend_die(backends_at(scene.backends, i % MEMBERS));
         backend_live(backends_at(scene.backends, i % MEMBERS));
         free(balancer_command(&scene.balancer, "show connections"));
-        cr_assert(balancer_is_alive(&scene.balancer));
+        cr_assert(process_is_alive(&scene.balancer.process));
     }
     balancer_signal(&scene.balancer, SIGUSR2);
     for (unsigned i = 0; i < 3; i++) {
@@ -135,10 +135,10 @@ Test(balancer_memory, g14_large_bodies_pass_through_a_bounded_address_space, .ti
     balancer_set(&scene.balancer, "Balancer.response_timeout=30s");
     balancer_set(&scene.balancer, "Balancer.member_in_flight=1000");
     balancer_start_with(&scene.balancer, MEMBERS);
-    rlim_t most = (rlim_t)balancer_memory_kib(&scene.balancer, "VmSize") * 1024;
+    rlim_t most = (rlim_t)process_memory_kib(&scene.balancer.process, "VmSize") * 1024;
     most += (rlim_t)EXTRA_MIB << 20;
     const struct rlimit little = {.rlim_cur = most, .rlim_max = most};
-    cr_assert_eq(prlimit(scene.balancer.pid, RLIMIT_AS, &little, NULL), 0);
+    cr_assert_eq(prlimit(scene.balancer.process.pid, RLIMIT_AS, &little, NULL), 0);
     for (unsigned i = 0; i < POSTERS; i++) {
         posters[i].port = scene.balancer.port;
         cr_assert_eq(pthread_create(&posters[i].thread, NULL, post, &posters[i]), 0);
@@ -151,8 +151,8 @@ Test(balancer_memory, g14_large_bodies_pass_through_a_bounded_address_space, .ti
     }
     fprintf(stderr, "bounded memory: %u answered, %u refused, %u ended; %llu KiB at most\n",
             answered, refused, ended,
-            (unsigned long long)balancer_memory_kib(&scene.balancer, "VmHWM"));
-    cr_assert(balancer_is_alive(&scene.balancer));
+            (unsigned long long)process_memory_kib(&scene.balancer.process, "VmHWM"));
+    cr_assert(process_is_alive(&scene.balancer.process));
     cr_assert_gt(answered, 0);
     cr_assert_eq(http_once(scene.balancer.port, "GET", "/x", NULL, NULL), 200);
     balancer_done(&scene.balancer);

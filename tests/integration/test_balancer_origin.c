@@ -33,7 +33,7 @@ static void begin(struct scene *scene)
 
 static void end(struct scene *scene)
 {
-    cr_assert(balancer_is_alive(&scene->balancer));
+    cr_assert(process_is_alive(&scene->balancer.process));
     balancer_done(&scene->balancer);
     backends_free(scene->backends);
 }
@@ -165,12 +165,12 @@ Test(balancer_origin, half_a_header_and_the_end_is_let_go_at_once)
     cr_assert(http_send(&client, STR("PROXY TCP4 203.0.113.7")));
     sleep_for(50 * USEC_PER_MSEC);
     http_finish(&client);
-    usec_t before = balancer_cpu(&scene.balancer);
+    usec_t before = process_cpu(&scene.balancer.process);
     usec_t start = clock_monotonic(&clock_system);
     struct str all = http_rest(&client);
     cr_assert_eq(all.len, 0);
     cr_assert_lt(clock_monotonic(&clock_system) - start, 2 * USEC_PER_SEC, "it waits for more");
-    cr_assert_lt(balancer_cpu(&scene.balancer) - before, 500 * USEC_PER_MSEC, "it spins");
+    cr_assert_lt(process_cpu(&scene.balancer.process) - before, 500 * USEC_PER_MSEC, "it spins");
     free_str(all);
     http_close(&client);
     end(&scene);

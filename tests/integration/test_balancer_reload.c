@@ -66,7 +66,7 @@ Test(balancer_reload, a_hundred_reloads_fail_no_request)
     balancer_start_with(&scene.balancer, MEMBERS);
     struct load *kept = load(&scene, false);
     struct load *closing = load(&scene, true);
-    unsigned descriptors = balancer_descriptors(&scene.balancer);
+    unsigned descriptors = process_descriptors(&scene.balancer.process);
     for (unsigned i = 0; i < RELOADS; i++) {
         char yaml[64];
         snprintf(yaml, sizeof yaml, "Balancer.queue_size: %u\n", 100 + i);
@@ -80,7 +80,7 @@ Test(balancer_reload, a_hundred_reloads_fail_no_request)
         load_tell(i == 0 ? "reloads, kept connections" : "reloads, new connections", &results[i]);
         cr_assert_eq(results[i].answered, results[i].sent);
     }
-    cr_assert_lt(balancer_descriptors(&scene.balancer), descriptors + 40);
+    cr_assert_lt(process_descriptors(&scene.balancer.process), descriptors + 40);
     end(&scene);
 }
 
@@ -213,7 +213,7 @@ Test(balancer_reload, a_second_sigterm_ends_at_once)
     sleep_for(200 * USEC_PER_MSEC);
     balancer_signal(&scene.balancer, SIGTERM);
     sleep_for(500 * USEC_PER_MSEC);
-    cr_assert(balancer_is_alive(&scene.balancer), "it does not wait for what is in flight");
+    cr_assert(process_is_alive(&scene.balancer.process), "it does not wait for what is in flight");
     usec_t start = clock_monotonic(&clock_system);
     balancer_signal(&scene.balancer, SIGTERM);
     cr_assert_neq(balancer_wait(&scene.balancer, 5 * USEC_PER_SEC), -1, "it does not end");

@@ -258,12 +258,12 @@ static unsigned find_workers(pid_t threads[THREADS_MAX])
     char path[64];
     unsigned count = 0;
     struct dirent *entry;
-    snprintf(path, sizeof path, "/proc/%ld/task", (long)balancer.pid);
+    snprintf(path, sizeof path, "/proc/%ld/task", (long)balancer.process.pid);
     DIR *directory = opendir(path);
     CHECK(directory != NULL);
     while ((entry = readdir(directory)) != NULL) {
         pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (thread > 0 && thread != balancer.pid && count < THREADS_MAX) {
+        if (thread > 0 && thread != balancer.process.pid && count < THREADS_MAX) {
             threads[count++] = thread;
         }
     }

@@ -59,7 +59,7 @@ static void close_all(struct scene *scene)
 static void end(struct scene *scene)
 {
     close_all(scene);
-    cr_assert(balancer_is_alive(&scene->balancer));
+    cr_assert(process_is_alive(&scene->balancer.process));
     balancer_done(&scene->balancer);
     backends_free(scene->backends);
     free(scene->clients);
@@ -326,14 +326,14 @@ Test(balancer_timing, g07_many_fields_cost_little)
     fputs("\r\n", file);
     fclose(file);
     http_connect(&scene.clients[0], scene.balancer.port);
-    usec_t before = balancer_cpu(&scene.balancer);
+    usec_t before = process_cpu(&scene.balancer.process);
     for (unsigned i = 0; i < 500; i++) {
         cr_assert(http_send(&scene.clients[0], str_make(request, len)));
         cr_assert(http_read(&scene.clients[0], false, &answer));
         cr_assert_eq(answer.status, 200);
         http_answer_done(&answer);
     }
-    usec_t each = (balancer_cpu(&scene.balancer) - before) / 500;
+    usec_t each = (process_cpu(&scene.balancer.process) - before) / 500;
     fprintf(stderr, "100 fields: %lld us of CPU for each request\n", (long long)each);
     cr_assert_lt(each, 10 * USEC_PER_MSEC);
     free(request);
@@ -375,7 +375,7 @@ Test(balancer_timing, g09_resets_leave_nothing_behind)
     const struct linger abrupt = {.l_onoff = 1, .l_linger = 0};
     prepare(&scene, MEMBERS);
     balancer_start_with(&scene.balancer, MEMBERS);
-    unsigned descriptors = balancer_descriptors(&scene.balancer);
+    unsigned descriptors = process_descriptors(&scene.balancer.process);
     for (unsigned round = 0; round < 10; round++) {
         connect_all(&scene, round % 3 == 0   ? NULL
                             : round % 3 == 1 ? "GET / HT"
@@ -394,7 +394,8 @@ Test(balancer_timing, g09_resets_leave_nothing_behind)
     cr_assert_eq(balancer_metric(&scene.balancer, "portico_balancer_connections", NULL), 0);
     cr_assert_eq(balancer_metric(&scene.balancer, "portico_balancer_requests_in_flight", NULL), 0);
     cr_assert_eq(balancer_metric(&scene.balancer, "portico_balancer_requests_queued", NULL), 0);
-    cr_assert_lt(balancer_descriptors(&scene.balancer), descriptors + 4 * 64 + 10); /* pools */
+    cr_assert_lt(process_descriptors(&scene.balancer.process),
+                 descriptors + 4 * 64 + 10); /* pools */
     end(&scene);
 }
 
@@ -463,12 +464,12 @@ Test(balancer_timing, g13_without_descriptors_it_waits_and_does_not_spin)
     struct rlimit few = {.rlim_cur = 64, .rlim_max = old.rlim_max};
     balancer_start_with(&scene.balancer, MEMBERS);
     few.rlim_max = 64; /* so that it cannot raise it again */
-    cr_assert_eq(prlimit(scene.balancer.pid, RLIMIT_NOFILE, &few, NULL), 0);
+    cr_assert_eq(prlimit(scene.balancer.process.pid, RLIMIT_NOFILE, &few, NULL), 0);
     connect_all(&scene, "GET / HTTP/1.1\r\nHo");
     sleep_for(200 * USEC_PER_MSEC);
-    usec_t before = balancer_cpu(&scene.balancer);
+    usec_t before = process_cpu(&scene.balancer.process);
     sleep_for(USEC_PER_SEC);
-    usec_t spent = balancer_cpu(&scene.balancer) - before;
+    usec_t spent = process_cpu(&scene.balancer.process) - before;
     fprintf(stderr, "without descriptors: %lld ms of CPU in a second\n",
             (long long)(spent / USEC_PER_MSEC));
     cr_assert_lt(spent, 300 * USEC_PER_MSEC);

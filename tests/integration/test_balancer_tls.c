@@ -59,7 +59,7 @@ static void end(struct scene *scene)
     char *complaints = recorder_complaints(backends_recorder(scene->backends));
     cr_assert_str_eq(complaints, "");
     free(complaints);
-    cr_assert(balancer_is_alive(&scene->balancer));
+    cr_assert(process_is_alive(&scene->balancer.process));
     SSL_SESSION_free(scene->session);
     SSL_CTX_free(scene->context);
     balancer_done(&scene->balancer);

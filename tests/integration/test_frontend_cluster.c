@@ -62,7 +62,7 @@ static void begin(unsigned count)
 static void end(void)
 {
     for (unsigned i = 0; i < cluster.count; i++) {
-        if (cluster.instances[i].pid > 0) {
+        if (cluster.instances[i].process.pid > 0) {
             cr_expect_eq(instance_stop(&cluster.instances[i], STOP_PATIENCE), 0);
         }
     }
@@ -354,7 +354,7 @@ static void expect_the_fifth_is_told(unsigned first)
     char *said = instance_log(&fifth);
     for (unsigned i = 0; i < cluster.count; i++) {
         snprintf(name, sizeof name, "port %u: process %d (portico-front", cluster.instances[i].port,
-                 (int)cluster.instances[i].pid);
+                 (int)cluster.instances[i].process.pid);
         cr_expect_not_null(strstr(said, name), "%s is not in: %s", name, said);
         cr_expect_lt(cluster.instances[i].port - first, cluster.count);
     }

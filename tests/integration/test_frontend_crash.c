@@ -135,7 +135,7 @@ static unsigned kill_some(unsigned victim)
         }
     }
     for (unsigned i = 0; i < INSTANCES; i++) {
-        if (scene.instances[i].pid == 0) {
+        if (scene.instances[i].process.pid == 0) {
             start_instance(i);
         }
     }

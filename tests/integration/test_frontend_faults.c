@@ -288,7 +288,7 @@ Test(frontend_faults, a_stranger_who_locks_the_database_is_told, .init = prepare
 static void backup(const char *to)
 {
     struct store *store = instance_store(&scene.instance);
-    CHECK(store_backup(store, to, NULL) == 0);
+    CHECK(store_backup(store, to, NULL, NULL) == 0);
     store_free(store);
 }
 

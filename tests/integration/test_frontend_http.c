@@ -329,7 +329,7 @@ Test(frontend_http, garbage_is_not_the_others_trouble, .init = front_start, .fin
 Test(frontend_http, a_body_over_the_limit_is_not_read, .init = front_start, .fini = front_end)
 {
     static char zeros[1 << 20];
-    uint64_t before = instance_memory_kib(&front.instance, "VmHWM");
+    uint64_t before = process_memory_kib(&front.instance.process, "VmHWM");
     usec_t began = clock_monotonic(&clock_system);
     for (int round = 0; round < 4; round++) {
         struct http_client client;
@@ -348,7 +348,7 @@ Test(frontend_http, a_body_over_the_limit_is_not_read, .init = front_start, .fin
         http_close(&client);
     }
     cr_expect_lt(clock_monotonic(&clock_system) - began, 10 * USEC_PER_SEC);
-    cr_expect_lt(instance_memory_kib(&front.instance, "VmHWM") - before,
+    cr_expect_lt(process_memory_kib(&front.instance.process, "VmHWM") - before,
                  front_allowed_kib(8 * 1024));
     /* Whoever waits for the verdict before sending gets it. */
     expect_refusal("413 first",
@@ -398,7 +398,7 @@ Test(frontend_http, a_bomb_in_a_signed_packet_is_refused_in_little_memory, .fini
     instance_init(&front.instance, &front.keys);
     enrol_party(parties.agent);
     instance_start(&front.instance);
-    uint64_t before = instance_memory_kib(&front.instance, "VmHWM");
+    uint64_t before = process_memory_kib(&front.instance.process, "VmHWM");
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         struct craft craft;
         struct buffer packed;
@@ -421,7 +421,7 @@ Test(frontend_http, a_bomb_in_a_signed_packet_is_refused_in_little_memory, .fini
         free_str(bomb);
         buffer_done(&packed);
     }
-    cr_expect_lt(instance_memory_kib(&front.instance, "VmHWM") - before,
+    cr_expect_lt(process_memory_kib(&front.instance.process, "VmHWM") - before,
                  front_allowed_kib(64 * 1024));
     front_expect_stop(&front.instance);
     front.server = NULL; /* the parties' */

@@ -205,7 +205,7 @@ Test(frontend_life, says_who_holds_the_only_port, .init = front_start, .fini = f
     char *said;
     snprintf(port, sizeof port, "%u", front.instance.port);
     snprintf(holder, sizeof holder, "port %s: process %d (portico-fronten", port,
-             (int)front.instance.pid);
+             (int)front.instance.process.pid);
     snprintf(file, sizeof file, "%s/portico.yaml", front.instance.directory);
     instance_join(&other, &front.instance);
     cr_expect_eq(
@@ -299,7 +299,7 @@ Test(frontend_life, a_thousand_idle_connections_cost_little, .init = front_start
     fake_agent_init(&agent, front.server);
     fake_agent_ask(&agent);
     cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    uint64_t base = instance_memory_kib(&front.instance, "VmRSS");
+    uint64_t base = process_memory_kib(&front.instance.process, "VmRSS");
     for (int i = 0; i < IDLE; i++) {
         http_connect(&idle[i], front.instance.port);
     }
@@ -314,7 +314,7 @@ Test(frontend_life, a_thousand_idle_connections_cost_little, .init = front_start
         http_answer_done(&answer);
     }
     cr_expect_eq(fake_agent_poll_once(&agent, front.instance.port), 200);
-    uint64_t used = instance_memory_kib(&front.instance, "VmRSS") - base;
+    uint64_t used = process_memory_kib(&front.instance.process, "VmRSS") - base;
     cr_expect_lt(used, front_allowed_kib(16 * IDLE), "%llu KiB", (unsigned long long)used);
     for (int i = 0; i < IDLE; i++) {
         http_close(&idle[i]);

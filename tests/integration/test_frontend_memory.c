@@ -97,13 +97,13 @@ Test(frontend_memory, large_bodies_share_what_there_is)
 {
     unsigned taken = 0;
     begin();
-    uint64_t before = instance_memory_kib(&scene.instance, "VmRSS");
+    uint64_t before = process_memory_kib(&scene.instance.process, "VmRSS");
     for (unsigned i = 0; i < CLIENTS; i++) {
         begin_large(i);
     }
     small_poll();
     sleep_for(300000);
-    uint64_t grown = instance_memory_kib(&scene.instance, "VmRSS") - before;
+    uint64_t grown = process_memory_kib(&scene.instance.process, "VmRSS") - before;
     for (unsigned i = 0; i < CLIENTS; i++) {
         taken += was_taken(i);
     }

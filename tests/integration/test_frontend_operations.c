@@ -135,7 +135,7 @@ Test(frontend_operations, a_service_manager_is_told_everything)
     }
     enrol();
     cr_expect_not_null(strstr(await_notification("1 so far"), "polls/s"));
-    kill(instance.pid, SIGHUP);
+    kill(instance.process.pid, SIGHUP);
     const char *reloading = await_notification("RELOADING=1");
     const char *at = strstr(reloading, "MONOTONIC_USEC=");
     cr_assert_not_null(at);
@@ -151,7 +151,7 @@ Test(frontend_operations, a_failed_reload_is_in_the_status)
     listen_for_notifications();
     instance_start(&instance);
     free(write_file(instance.directory, "portico.yaml", STR("Frontend.bind_port: none\n")));
-    kill(instance.pid, SIGHUP);
+    kill(instance.process.pid, SIGHUP);
     expect_notification("RELOADING=1");
     cr_expect_not_null(strstr(await_notification("READY=1"), "the last reload failed"));
     cr_expect_eq(instance_stop(&instance, STOP_PATIENCE), 0);
@@ -177,7 +177,7 @@ Test(frontend_operations, finishes_what_is_in_flight_and_takes_nothing_new)
     cr_assert(http_send(&slow, str_first(packet, 10)));
     sleep_for(200 * USEC_PER_MSEC); /* so that its head was seen */
     usec_t began = now();
-    kill(instance.pid, SIGTERM);
+    kill(instance.process.pid, SIGTERM);
     unsigned status = 200;
     while (status == 200 && now() < began + PATIENCE) {
         cr_assert(http_request(&probe, "GET", "/healthz", NULL, &answer));

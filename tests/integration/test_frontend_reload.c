@@ -34,7 +34,7 @@ static void start(void)
 
 static void end(void)
 {
-    if (instance.pid > 0) {
+    if (instance.process.pid > 0) {
         cr_expect_eq(instance_stop(&instance, 5 * USEC_PER_SEC), 0);
     }
     instance_done(&instance);
@@ -77,7 +77,7 @@ static void reload(bool succeeds)
 {
     const char *words = succeeds ? "event=reloaded" : "reload failed";
     unsigned before = times_said(words);
-    kill(instance.pid, SIGHUP);
+    kill(instance.process.pid, SIGHUP);
     if (!says_soon(words, before + 1)) {
         char *log = instance_log(&instance);
         cr_assert_fail("no \"%s\" in\n%s", words, log);
@@ -256,7 +256,7 @@ Test(frontend_reload, many_in_a_row_lose_no_poll)
     struct http_client client;
     http_connect(&client, instance.port);
     for (int i = 0; i < RELOADS; i++) {
-        kill(instance.pid, SIGHUP);
+        kill(instance.process.pid, SIGHUP);
         for (int j = 0; j < 20; j++) {
             cr_assert_eq(fake_agent_poll(&agent, &client), 200);
         }

@@ -298,10 +298,10 @@ Test(frontend_slow, ten_thousand_idle_connections_are_nobodys_trouble, .init = p
     }
     instance_set(&scene.instance, "Frontend.connection_limit=12000");
     begin();
-    uint64_t before = instance_memory_kib(&scene.instance, "VmRSS");
+    uint64_t before = process_memory_kib(&scene.instance.process, "VmRSS");
     connect_all(IDLE, STR(""));
     expect_all_answered(IDLE);
-    uint64_t used = instance_memory_kib(&scene.instance, "VmRSS") - before;
+    uint64_t used = process_memory_kib(&scene.instance.process, "VmRSS") - before;
     for (int i = 0; i < 50; i++) {
         usec_t started = now();
         poll_well();

@@ -3,20 +3,15 @@
 #include "support/balancer_process.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -26,9 +21,6 @@
 #include "support/support.h"
 
 enum { PATH_SIZE = 512, ARGUMENTS = 2 * BALANCER_PARAMETERS + 8 };
-
-/* Sanitizers make starting slow, and so do other tests beside this one. */
-#define START_PATIENCE (60 * USEC_PER_SEC)
 
 uint16_t free_port(void)
 {
@@ -45,7 +37,7 @@ uint16_t free_port(void)
 
 void balancer_init(struct balancer_process *balancer, const struct backends *backends)
 {
-    *balancer = (struct balancer_process){.output = -1, .pid_fd = -1};
+    *balancer = (struct balancer_process){.process = PROCESS_NONE};
     balancer->directory = make_temporary_directory();
     balancer->admin_port = free_port();
     balancer_set(balancer, "Balancer.bind_address=127.0.0.1");
@@ -91,8 +83,9 @@ void balancer_configure(struct balancer_process *balancer, const char *yaml)
 
 /* In the child: descriptors from 3 on, sd_listen_fds(3). They are moved out of each other's way
  * first. */
-static void pass_sockets(const struct balancer_process *balancer)
+static void pass_sockets(const void *context)
 {
+    const struct balancer_process *balancer = context;
     enum { FIRST = 3, ASIDE = 100 };
     char text[32];
     int aside[BALANCER_PASSED];
@@ -110,25 +103,6 @@ static void pass_sockets(const struct balancer_process *balancer)
     setenv("LISTEN_FDS", text, 1);
 }
 
-/* In the child. */
-static void become(const struct balancer_process *balancer, const char *const *arguments,
-                   int output, pid_t parent)
-{
-    char log[PATH_SIZE];
-    snprintf(log, sizeof log, "%s/log", balancer->directory);
-    int errors = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (errors < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0 ||
-        getppid() != parent) {
-        _exit(99);
-    }
-    if (balancer->passed_count > 0) {
-        pass_sockets(balancer);
-    }
-    execv(arguments[0], (char *const *)(uintptr_t)arguments);
-    _exit(99);
-}
-
 /* Another program with the same command line may be put in its place, to try out the tests. */
 static const char *program(void)
 {
@@ -140,9 +114,7 @@ static void launch(struct balancer_process *balancer)
 {
     const char *arguments[ARGUMENTS] = {program()};
     char file[PATH_SIZE];
-    int pipes[2];
     unsigned n = 1;
-    pid_t parent = getpid();
     snprintf(file, sizeof file, "%s/portico.yaml", balancer->directory);
     if (access(file, R_OK) == 0) {
         arguments[n++] = "-c";
@@ -152,17 +124,13 @@ static void launch(struct balancer_process *balancer)
         arguments[n++] = "-p";
         arguments[n++] = balancer->parameters[i];
     }
-    CHECK(balancer->pid == 0);
-    CHECK(pipe2(pipes, O_CLOEXEC) == 0);
-    balancer->pid = fork();
-    CHECK(balancer->pid >= 0);
-    if (balancer->pid == 0) {
-        become(balancer, arguments, pipes[1], parent);
-    }
-    close(pipes[1]);
-    balancer->output = pipes[0];
-    balancer->pid_fd = (int)syscall(SYS_pidfd_open, balancer->pid, 0);
-    CHECK(balancer->pid_fd >= 0);
+    const struct process_start start = {
+        .arguments = arguments,
+        .directory = balancer->directory,
+        .prepare = balancer->passed_count > 0 ? pass_sockets : NULL,
+        .context = balancer,
+    };
+    process_launch(&balancer->process, &start);
 }
 
 /* "portico-balancer: serving on ADDR:PORT, members HOST:PORT-PORT" */
@@ -170,18 +138,9 @@ static bool await_line(struct balancer_process *balancer)
 {
     static const char start[] = "portico-balancer: serving on ";
     char *line = balancer->said;
-    size_t len = 0;
-    usec_t deadline = clock_monotonic(&clock_system) + START_PATIENCE;
-    while (len < sizeof balancer->said - 1 && (len == 0 || line[len - 1] != '\n')) {
-        struct pollfd pollfd = {.fd = balancer->output, .events = POLLIN};
-        usec_t left = deadline - clock_monotonic(&clock_system);
-        if (left <= 0 || poll(&pollfd, 1, (int)(left / USEC_PER_MSEC) + 1) <= 0 ||
-            read(balancer->output, line + len, 1) != 1) {
-            return false;
-        }
-        len++;
+    if (!process_await_line(&balancer->process, line, sizeof balancer->said)) {
+        return false;
     }
-    line[len] = '\0';
     char *comma = strchr(line, ',');
     if (strncmp(line, start, sizeof start - 1) != 0 || comma == NULL) {
         return false;
@@ -209,39 +168,23 @@ void balancer_start(struct balancer_process *balancer)
 int balancer_try_start(struct balancer_process *balancer)
 {
     launch(balancer);
-    return await_line(balancer) ? 0 : balancer_wait(balancer, START_PATIENCE);
+    return await_line(balancer) ? 0 : balancer_wait(balancer, PROCESS_START_PATIENCE);
 }
 
 void balancer_start_with(struct balancer_process *balancer, unsigned members)
 {
     balancer_start(balancer);
-    CHECK(balancer_await_members(balancer, members, START_PATIENCE));
+    CHECK(balancer_await_members(balancer, members, PROCESS_START_PATIENCE));
 }
 
 void balancer_signal(const struct balancer_process *balancer, int number)
 {
-    CHECK(balancer->pid > 0);
-    kill(balancer->pid, number);
+    process_signal(&balancer->process, number);
 }
 
 int balancer_wait(struct balancer_process *balancer, usec_t patience)
 {
-    struct pollfd pollfd = {.fd = balancer->pid_fd, .events = POLLIN};
-    int status = 0;
-    CHECK(balancer->pid > 0);
-    bool ended = poll(&pollfd, 1, (int)(patience / USEC_PER_MSEC)) > 0;
-    if (!ended) {
-        kill(balancer->pid, SIGKILL);
-    }
-    CHECK(waitpid(balancer->pid, &status, 0) == balancer->pid);
-    close(balancer->pid_fd);
-    close(balancer->output);
-    balancer->pid = 0;
-    balancer->pid_fd = balancer->output = -1;
-    if (!ended) {
-        return -1;
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return process_wait(&balancer->process, patience);
 }
 
 int balancer_stop(struct balancer_process *balancer, usec_t patience)
@@ -250,19 +193,9 @@ int balancer_stop(struct balancer_process *balancer, usec_t patience)
     return balancer_wait(balancer, patience);
 }
 
-bool balancer_is_alive(const struct balancer_process *balancer)
-{
-    struct pollfd pollfd = {.fd = balancer->pid_fd, .events = POLLIN};
-    return balancer->pid > 0 && poll(&pollfd, 1, 0) == 0;
-}
-
 char *balancer_file(const struct balancer_process *balancer, const char *name)
 {
-    char path[PATH_SIZE];
-    size_t len;
-    snprintf(path, sizeof path, "%s/%s", balancer->directory, name);
-    char *text = read_file(path, &len);
-    return text != NULL ? text : strdup("");
+    return process_file(balancer->directory, name);
 }
 
 char *balancer_log(const struct balancer_process *balancer)
@@ -270,23 +203,12 @@ char *balancer_log(const struct balancer_process *balancer)
     return balancer_file(balancer, "log");
 }
 
-/* ctest looks for a sanitizer's report in what the test says, not in what its balancers do. */
-static void show_reports(const struct balancer_process *balancer)
-{
-    char *said = balancer_log(balancer);
-    if (strstr(said, "runtime error:") != NULL || strstr(said, "Sanitizer") != NULL ||
-        strstr(said, "CHECK") != NULL) {
-        fprintf(stderr, "%s\n", said);
-    }
-    free(said);
-}
-
 void balancer_done(struct balancer_process *balancer)
 {
-    if (balancer->pid > 0) {
+    if (balancer->process.pid > 0) {
         balancer_stop(balancer, 20 * USEC_PER_SEC); /* leaks are told at an orderly end only */
     }
-    show_reports(balancer);
+    process_show_reports(balancer->directory);
     remove_temporary_directory(balancer->directory);
     balancer->directory = NULL;
 }
@@ -383,54 +305,4 @@ char *balancer_command(const struct balancer_process *balancer, const char *comm
     char *said = str_dup(buffer_view(&in));
     buffer_done(&in);
     return said != NULL ? said : strdup("");
-}
-
-uint64_t balancer_memory_kib(const struct balancer_process *balancer, const char *what)
-{
-    char path[64];
-    char line[256];
-    uint64_t found = 0;
-    size_t len = strlen(what);
-    snprintf(path, sizeof path, "/proc/%d/status", (int)balancer->pid);
-    FILE *file = fopen(path, "re");
-    CHECK(file != NULL);
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, what, len) == 0 && line[len] == ':') {
-            found = strtoull(line + len + 1, NULL, 10);
-        }
-    }
-    fclose(file);
-    return found;
-}
-
-unsigned balancer_descriptors(const struct balancer_process *balancer)
-{
-    char path[64];
-    unsigned count = 0;
-    snprintf(path, sizeof path, "/proc/%d/fd", (int)balancer->pid);
-    DIR *directory = opendir(path);
-    CHECK(directory != NULL);
-    const struct dirent *entry;
-    while ((entry = readdir(directory)) != NULL) {
-        count += entry->d_name[0] != '.';
-    }
-    closedir(directory);
-    return count;
-}
-
-usec_t balancer_cpu(const struct balancer_process *balancer)
-{
-    char path[64];
-    char line[1024];
-    unsigned long user = 0;
-    unsigned long system = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)balancer->pid);
-    FILE *file = fopen(path, "re");
-    CHECK(file != NULL);
-    CHECK(fgets(line, sizeof line, file) != NULL);
-    fclose(file);
-    const char *end = strrchr(line, ')');
-    CHECK(end != NULL && sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-                                &user, &system) == 2);
-    return (usec_t)(user + system) * USEC_PER_SEC / sysconf(_SC_CLK_TCK);
 }

@@ -6,10 +6,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "support/process.h"
 
 struct backends;
 struct certificate;
@@ -22,9 +22,7 @@ struct balancer_process {
     unsigned parameter_count;
     int passed[BALANCER_PASSED]; /* sockets that it is started with, as by systemd; borrowed */
     unsigned passed_count;
-    pid_t pid; /* 0: it does not run */
-    int pid_fd;
-    int output;
+    struct process process;
     uint16_t port, tls_port, admin_port; /* tls_port: 0 when it has no certificate */
     char said[256];                      /* its line */
 };
@@ -53,7 +51,6 @@ void balancer_signal(const struct balancer_process *balancer, int number);
  * signal. */
 int balancer_wait(struct balancer_process *balancer, usec_t patience);
 int balancer_stop(struct balancer_process *balancer, usec_t patience); /* with SIGTERM */
-bool balancer_is_alive(const struct balancer_process *balancer);
 
 /* What it wrote to standard error, and to a file in its directory; to be freed. */
 char *balancer_log(const struct balancer_process *balancer);
@@ -69,12 +66,6 @@ bool balancer_await_members(const struct balancer_process *balancer, unsigned me
                             usec_t patience);
 /* What the admin socket answers to a command; to be freed. */
 char *balancer_command(const struct balancer_process *balancer, const char *command);
-
-/* /proc: KiB of a line of `status`, threads, open descriptors. */
-uint64_t balancer_memory_kib(const struct balancer_process *balancer, const char *what);
-unsigned balancer_descriptors(const struct balancer_process *balancer);
-/* User and system time so far, microseconds. */
-usec_t balancer_cpu(const struct balancer_process *balancer);
 
 /* A port on which nobody listens now. */
 uint16_t free_port(void);

@@ -2,16 +2,10 @@
 /* Instances of the real binary. */
 #include "support/instance.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -28,9 +22,6 @@ enum {
     PATH_SIZE = 512,
     ARGUMENTS = 2 * INSTANCE_PARAMETERS + 16,
 };
-
-/* Sanitizers make starting slow, and so do other tests beside this one. */
-#define START_PATIENCE (60 * USEC_PER_SEC)
 
 static struct str take(struct buffer *buffer)
 {
@@ -108,7 +99,7 @@ static void write_configuration(const struct instance *instance)
 
 void instance_init(struct instance *instance, const struct instance_keys *keys)
 {
-    *instance = (struct instance){.output = -1, .pid_fd = -1, .owns_directory = true};
+    *instance = (struct instance){.process = PROCESS_NONE, .owns_directory = true};
     instance->directory = make_temporary_directory();
     free(write_file(instance->directory, "ca_key.pem", keys->ca_key));
     free(write_file(instance->directory, "ca.pem", keys->ca_certificate));
@@ -121,8 +112,7 @@ void instance_join(struct instance *instance, const struct instance *first)
 {
     *instance = *first;
     instance->owns_directory = false;
-    instance->pid = 0;
-    instance->pid_fd = instance->output = -1;
+    instance->process = PROCESS_NONE;
 }
 
 void instance_set(struct instance *instance, const char *parameter)
@@ -133,37 +123,10 @@ void instance_set(struct instance *instance, const char *parameter)
     snprintf(slot, INSTANCE_PARAMETER_SIZE, "%s", parameter);
 }
 
-/* In the child. */
-static void become(const struct instance *instance, const char *const *arguments, int output,
-                   pid_t parent)
-{
-    char log[PATH_SIZE];
-    snprintf(log, sizeof log, "%s/log", instance->directory);
-    int errors = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (errors < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0 ||
-        getppid() != parent) {
-        _exit(99);
-    }
-    execv(arguments[0], (char *const *)(uintptr_t)arguments);
-    _exit(99);
-}
-
 static void launch(struct instance *instance, const char *const *arguments)
 {
-    int pipes[2];
-    pid_t parent = getpid();
-    CHECK(instance->pid == 0);
-    CHECK(pipe2(pipes, O_CLOEXEC) == 0);
-    instance->pid = fork();
-    CHECK(instance->pid >= 0);
-    if (instance->pid == 0) {
-        become(instance, arguments, pipes[1], parent);
-    }
-    close(pipes[1]);
-    instance->output = pipes[0];
-    instance->pid_fd = (int)syscall(SYS_pidfd_open, instance->pid, 0);
-    CHECK(instance->pid_fd >= 0);
+    const struct process_start start = {.arguments = arguments, .directory = instance->directory};
+    process_launch(&instance->process, &start);
 }
 
 void instance_launch(struct instance *instance, const char *port)
@@ -187,18 +150,9 @@ void instance_launch(struct instance *instance, const char *port)
 bool instance_await(struct instance *instance)
 {
     char line[256];
-    size_t len = 0;
-    usec_t deadline = clock_monotonic(&clock_system) + START_PATIENCE;
-    while (len < sizeof line - 1 && (len == 0 || line[len - 1] != '\n')) {
-        struct pollfd pollfd = {.fd = instance->output, .events = POLLIN};
-        usec_t left = deadline - clock_monotonic(&clock_system);
-        if (left <= 0 || poll(&pollfd, 1, (int)(left / USEC_PER_MSEC) + 1) <= 0 ||
-            read(instance->output, line + len, 1) != 1) {
-            return false;
-        }
-        len++;
+    if (!process_await_line(&instance->process, line, sizeof line)) {
+        return false;
     }
-    line[len] = '\0';
     const char *colon = strrchr(line, ':');
     if (strncmp(line, "portico-frontend: serving on ", 29) != 0 || colon == NULL) {
         return false;
@@ -221,36 +175,19 @@ void instance_start(struct instance *instance)
 
 int instance_wait(struct instance *instance, usec_t patience)
 {
-    struct pollfd pollfd = {.fd = instance->pid_fd, .events = POLLIN};
-    int status = 0;
-    CHECK(instance->pid > 0);
-    bool ended = poll(&pollfd, 1, (int)(patience / USEC_PER_MSEC)) > 0;
-    if (!ended) {
-        kill(instance->pid, SIGKILL);
-    }
-    CHECK(waitpid(instance->pid, &status, 0) == instance->pid);
-    close(instance->pid_fd);
-    close(instance->output);
-    instance->pid = 0;
-    instance->pid_fd = instance->output = -1;
-    if (!ended) {
-        return -1;
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return process_wait(&instance->process, patience);
 }
 
 int instance_stop(struct instance *instance, usec_t patience)
 {
-    CHECK(instance->pid > 0);
-    kill(instance->pid, SIGTERM);
+    process_signal(&instance->process, SIGTERM);
     return instance_wait(instance, patience);
 }
 
 void instance_kill(struct instance *instance)
 {
-    CHECK(instance->pid > 0);
-    kill(instance->pid, SIGKILL);
-    instance_wait(instance, START_PATIENCE);
+    process_signal(&instance->process, SIGKILL);
+    instance_wait(instance, PROCESS_START_PATIENCE);
 }
 
 int instance_run(struct instance *instance, const char *const *arguments, char **said)
@@ -265,23 +202,13 @@ int instance_run(struct instance *instance, const char *const *arguments, char *
     return status;
 }
 
-/* ctest looks for a sanitizer's report in what the test says, not in what its instances do. */
-static void show_reports(const struct instance *instance)
-{
-    char *said = instance_log(instance);
-    if (strstr(said, "runtime error:") != NULL || strstr(said, "Sanitizer:") != NULL) {
-        fprintf(stderr, "%s\n", said);
-    }
-    free(said);
-}
-
 void instance_done(struct instance *instance)
 {
-    if (instance->pid > 0) {
+    if (instance->process.pid > 0) {
         instance_kill(instance);
     }
     if (instance->owns_directory) {
-        show_reports(instance);
+        process_show_reports(instance->directory);
         remove_temporary_directory(instance->directory);
     }
     instance->directory = NULL;
@@ -289,11 +216,7 @@ void instance_done(struct instance *instance)
 
 char *instance_log(const struct instance *instance)
 {
-    char path[PATH_SIZE];
-    size_t len;
-    snprintf(path, sizeof path, "%s/log", instance->directory);
-    char *text = read_file(path, &len);
-    return text != NULL ? text : strdup("");
+    return process_file(instance->directory, "log");
 }
 
 struct store *instance_store(const struct instance *instance)
@@ -303,22 +226,4 @@ struct store *instance_store(const struct instance *instance)
     snprintf(path, sizeof path, "%s/store", instance->directory);
     CHECK(store_sqlite_open(path, &clock_system, &store, NULL) == 0);
     return store;
-}
-
-uint64_t instance_memory_kib(const struct instance *instance, const char *what)
-{
-    char path[64];
-    char line[256];
-    uint64_t found = 0;
-    size_t len = strlen(what);
-    snprintf(path, sizeof path, "/proc/%d/status", (int)instance->pid);
-    FILE *file = fopen(path, "re");
-    CHECK(file != NULL);
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, what, len) == 0 && line[len] == ':') {
-            found = strtoull(line + len + 1, NULL, 10);
-        }
-    }
-    fclose(file);
-    return found;
 }

@@ -7,10 +7,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "support/process.h"
 
 struct rsa_key;
 struct store;
@@ -23,9 +23,7 @@ struct instance {
     char parameters[INSTANCE_PARAMETERS][INSTANCE_PARAMETER_SIZE]; /* "Key=value" */
     unsigned parameter_count;
     const char *binary; /* borrowed; NULL: the one that was built with the tests */
-    pid_t pid;          /* 0: it does not run */
-    int pid_fd;
-    int output;
+    struct process process;
     uint16_t port;
 };
 
@@ -73,8 +71,5 @@ char *instance_log(const struct instance *instance);
 
 /* A store beside it, on the same files; store_free() it. Makes the files when there are none. */
 struct store *instance_store(const struct instance *instance);
-
-/* A line of /proc/PID/status, in KiB: "VmHWM", "VmRSS". */
-uint64_t instance_memory_kib(const struct instance *instance, const char *what);
 
 #endif

@@ -30,7 +30,7 @@ static uint16_t find_port(const struct instance *instance)
 {
     for (int port = FIRST_PORT + (int)getpid() % 900; port <= LAST_PORT; port++) {
         struct port_holder holder;
-        if (port_holder_find((uint16_t)port, &holder) != 0 && holder.pid == instance->pid) {
+        if (port_holder_find((uint16_t)port, &holder) != 0 && holder.pid == instance->process.pid) {
             return (uint16_t)port;
         }
     }
@@ -42,9 +42,9 @@ static char *fetch(const struct instance *instance)
     static pid_t known_pid;
     static uint16_t known_port;
     struct http_answer answer;
-    if (known_pid != instance->pid) {
+    if (known_pid != instance->process.pid) {
         known_port = find_port(instance);
-        known_pid = instance->pid;
+        known_pid = instance->process.pid;
     }
     CHECK(known_port != 0);
     CHECK(http_once(known_port, "GET", "/metrics", NULL, &answer) == 200);

@@ -3,6 +3,7 @@
 #include "flood_server.h"
 
 #include <errno.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -39,8 +40,9 @@ struct flood_server {
     size_t connection_count;
     pthread_mutex_t lock;
     bool is_ending, was_slow;
-    struct rsa_key *key, *other;
-    struct buffer pem;
+    struct rsa_key *key, *other, *authority;
+    struct buffer authority_pem, pem, later; /* `later`: every page but the first */
+    bool was_met;
     struct wire_tools tools;
     struct packet_limits limits;
     struct bundle bundle;
@@ -48,6 +50,8 @@ struct flood_server {
     size_t agent_count;
     struct histogram delays;
     unsigned messages;
+    double tokens; /* polls that it would answer at `filled` */
+    usec_t filled;
 };
 
 struct visit {
@@ -168,6 +172,19 @@ static usec_t choose_delay(struct flood_server *server)
     return is_first ? server->options.first_delay : server->options.delay;
 }
 
+/* A bucket of tokens: what it holds at most is the burst. */
+static bool is_too_fast(struct flood_server *server)
+{
+    const struct flood_server_options *options = &server->options;
+    usec_t now = clock_monotonic(&clock_system);
+    double fresh = (double)(now - server->filled) * options->rate / USEC_PER_SEC;
+    server->tokens = fmin(options->burst, server->tokens + fresh);
+    server->filled = now;
+    bool is_short = options->rate > 0 && server->tokens < 1;
+    server->tokens -= !is_short;
+    return is_short;
+}
+
 /* False: the connection ends. */
 static bool serve_poll(struct flood_server *server, int fd, struct str body)
 {
@@ -178,6 +195,7 @@ static bool serve_poll(struct flood_server *server, int fd, struct str body)
     pthread_mutex_lock(&server->lock);
     answer_poll(server, body, &out);
     usec_t delay = choose_delay(server);
+    bool refuses = lie == LIE_REFUSAL || is_too_fast(server);
     pthread_mutex_unlock(&server->lock);
     if (delay > 0) {
         sleep_for(delay);
@@ -185,8 +203,8 @@ static bool serve_poll(struct flood_server *server, int fd, struct str body)
     pthread_mutex_lock(&server->lock);
     histogram_record(&server->delays, clock_monotonic(&clock_system) - begin);
     pthread_mutex_unlock(&server->lock);
-    if (lie == LIE_REFUSAL || lie == LIE_STRANGER) {
-        send_answer(fd, lie == LIE_REFUSAL ? 503 : 406, STR("no"), 0);
+    if (refuses || lie == LIE_STRANGER) {
+        send_answer(fd, refuses ? 503 : 406, STR("no"), 0);
     } else if (lie == LIE_GARBAGE) {
         send_answer(fd, 200, STR("<html>welcome</html>"), 0);
     } else {
@@ -202,7 +220,11 @@ static bool serve(struct flood_server *server, int fd, const struct http1_reques
                   struct str body)
 {
     if (request->method_id == HTTP1_GET) {
-        send_answer(fd, 200, buffer_view(&server->pem), 0);
+        pthread_mutex_lock(&server->lock);
+        bool is_first = !server->was_met || server->options.lie < LIE_PAGE_SIGNER;
+        server->was_met = true;
+        pthread_mutex_unlock(&server->lock);
+        send_answer(fd, 200, buffer_view(is_first ? &server->pem : &server->later), 0);
         return true;
     }
     return serve_poll(server, fd, body);
@@ -274,17 +296,39 @@ static void *accept_all(void *argument)
 
 /* ---- Its life ---- */
 
-static void make_certificate(struct flood_server *server)
+static void certify(struct flood_server *server, const struct rsa_key *signer,
+                    const struct rsa_key *subject, uint64_t serial, usec_t until,
+                    struct buffer *pem)
 {
     usec_t now = clock_wall(&clock_system);
     const struct certificate_wish wish = {.common_name = "grr",
-                                          .serial = 2,
-                                          .not_before = now - USEC_PER_DAY,
-                                          .not_after = now + USEC_PER_DAY};
+                                          .serial = serial,
+                                          .not_before = now - 2 * USEC_PER_DAY,
+                                          .not_after = now + until};
+    buffer_init(pem, RSA_PEM_BYTES_MAX);
+    CHECK(signer == subject ? authority_make(signer, &wish, pem) == 0
+                            : authority_certify(signer, buffer_view(&server->authority_pem),
+                                                subject, &wish, pem) == 0);
+}
+
+static void make_certificates(struct flood_server *server)
+{
+    enum lie lie = server->options.lie;
     CHECK(rsa_generate(1024, NULL, &server->key) == 0);
     CHECK(rsa_generate(1024, NULL, &server->other) == 0);
-    buffer_init(&server->pem, RSA_PEM_BYTES_MAX);
-    CHECK(authority_make(server->key, &wish, &server->pem) == 0);
+    CHECK(rsa_generate(1024, NULL, &server->authority) == 0);
+    certify(server, server->authority, server->authority, 1, USEC_PER_DAY, &server->authority_pem);
+    certify(server, server->authority, server->key, 2, USEC_PER_DAY, &server->pem);
+    certify(server, lie == LIE_PAGE_SIGNER ? server->key : server->authority,
+            lie == LIE_PAGE_KEY ? server->other : server->key,
+            lie == LIE_PAGE_SERIAL    ? 1
+            : lie == LIE_PAGE_RENEWED ? 3
+                                      : 2,
+            lie == LIE_PAGE_DATES ? -USEC_PER_DAY : USEC_PER_DAY, &server->later);
+    if (lie == LIE_PAGE_GARBAGE) {
+        buffer_clear(&server->later);
+        CHECK(buffer_append(&server->later, STR("-----BEGIN NOTHING-----\n")) == 0);
+    }
 }
 
 static void learn_agents(struct flood_server *server)
@@ -319,7 +363,7 @@ struct flood_server *flood_server_start(const struct flood_server_options *optio
     pthread_mutex_init(&server->lock, NULL);
     CHECK(wire_tools_init(&server->tools) == 0);
     bundle_init(&server->bundle, &server->limits);
-    make_certificate(server);
+    make_certificates(server);
     learn_agents(server);
     listen_somewhere(server);
     CHECK(pthread_create(&server->thread, NULL, accept_all, server) == 0);
@@ -342,11 +386,19 @@ void flood_server_stop(struct flood_server *server)
     }
     rsa_key_free(server->key);
     rsa_key_free(server->other);
+    rsa_key_free(server->authority);
+    buffer_done(&server->authority_pem);
     buffer_done(&server->pem);
+    buffer_done(&server->later);
     bundle_done(&server->bundle);
     wire_tools_done(&server->tools);
     pthread_mutex_destroy(&server->lock);
     free(server);
+}
+
+struct str flood_server_authority(const struct flood_server *server)
+{
+    return buffer_view(&server->authority_pem);
 }
 
 uint16_t flood_server_port(const struct flood_server *server)

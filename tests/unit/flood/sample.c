@@ -90,5 +90,15 @@ struct results *sample_results(size_t seconds, double rate, double slowness, uin
     results->totals.bytes_received = 1100 * results->totals.ok;
     results->totals.connections = 1000;
     results->ledger_is_checked = true;
+    results->events[0] = (struct event_outcome){.event = "slow-instance",
+                                                .command = "kill -STOP 17",
+                                                .outcome = "ended with status 0",
+                                                .at = 15 * USEC_PER_SEC,
+                                                .is_well = true};
+    results->events[1] = (struct event_outcome){.event = "instance-recovers",
+                                                .command = "kill -CONT 17",
+                                                .outcome = "ended with status 1",
+                                                .at = 25 * USEC_PER_SEC};
+    results->event_count = 2;
     return results;
 }

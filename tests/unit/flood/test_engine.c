@@ -8,7 +8,9 @@
 #include "base/check.h"
 #include "engine.h"
 #include "flood_server.h"
+#include "page.h"
 #include "target.h"
+#include "wire/certificate.h"
 
 enum { AGENTS = 12 };
 
@@ -21,6 +23,7 @@ static struct scenario_group group;
 static struct scenario_phase phase;
 static struct scenario scenario;
 static struct run_plan plan;
+static bool asks_authority; /* of the server's certificate */
 
 static void set_up(void)
 {
@@ -55,7 +58,8 @@ static void tear_down(void)
     if (server != NULL) {
         flood_server_stop(server);
     }
-    engine_forget_server(&fleet);
+    page_forget(&fleet);
+    rsa_key_free(fleet.authority);
     results_free(results);
     identities_free(identities);
 }
@@ -68,7 +72,10 @@ static void run_against(struct flood_server_options options)
     char url[64];
     struct error error = {.line = 0};
     options.identities = identities;
+    enum wire_reason reason;
     server = flood_server_start(&options);
+    CHECK(!asks_authority ||
+          certificate_read_key(flood_server_authority(server), &fleet.authority, &reason) == 0);
     snprintf(url, sizeof url, "http://127.0.0.1:%u/", flood_server_port(server));
     CHECK(target_parse(str_from(url), &target, &error) == 0);
     CHECK(engine_meet_server(&target, NULL, 5 * USEC_PER_SEC, &fleet, &error) == 0);
@@ -80,10 +87,11 @@ static void run_against(struct flood_server_options options)
 }
 
 /* Failures that say something of the server. On a busy machine, or under a sanitizer, a poll may
- * still be under way at the end of the run. */
+ * still be under way at the end of the run, or have found no agent that was free. */
 static uint64_t told(void)
 {
-    return results_failed(results) - results_failures(results, STR("unfinished"));
+    return results_failed(results) - results_failures(results, STR("unfinished")) -
+           results_failures(results, STR("not-started"));
 }
 
 /* Every poll failed, and for that reason alone. */
@@ -189,6 +197,70 @@ Test(engine, being_refused_after_the_signing_request_is_a_failure)
     cr_expect_geq(results_failed(results), AGENTS);
 }
 
+Test(engine, a_certificate_that_nobody_signed_is_told)
+{
+    asks_authority = true;
+    run_against((struct flood_server_options){.lie = LIE_PAGE_SIGNER});
+    expect_all("certificate-signature");
+}
+
+Test(engine, an_expired_certificate_is_told)
+{
+    asks_authority = true;
+    run_against((struct flood_server_options){.lie = LIE_PAGE_DATES});
+    expect_all("certificate-dates");
+}
+
+Test(engine, a_serial_number_that_goes_back_is_told)
+{
+    asks_authority = true;
+    run_against((struct flood_server_options){.lie = LIE_PAGE_SERIAL});
+    expect_all("certificate-serial");
+}
+
+Test(engine, another_servers_certificate_is_told)
+{
+    asks_authority = true;
+    run_against((struct flood_server_options){.lie = LIE_PAGE_KEY});
+    expect_all("certificate");
+}
+
+Test(engine, what_is_no_certificate_is_told)
+{
+    run_against((struct flood_server_options){.lie = LIE_PAGE_GARBAGE});
+    expect_all("certificate-form");
+}
+
+Test(engine, a_renewed_certificate_is_taken)
+{
+    asks_authority = true;
+    run_against((struct flood_server_options){.lie = LIE_PAGE_RENEWED});
+    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
+    cr_expect_eq(results->totals.ok, 60);
+}
+
+/* Without an authority the first certificate is believed, and dates and numbers count all the same.
+ */
+Test(engine, without_an_authority_the_serial_number_counts)
+{
+    run_against((struct flood_server_options){.lie = LIE_PAGE_SERIAL});
+    expect_all("certificate-serial");
+}
+
+Test(engine, a_server_of_another_authority_is_not_begun_with)
+{
+    char url[64];
+    struct error error = {.line = 0};
+    const struct flood_server_options options = {.identities = identities};
+    server = flood_server_start(&options);
+    CHECK(rsa_generate(1024, NULL, &fleet.authority) == 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", flood_server_port(server));
+    CHECK(target_parse(str_from(url), &target, &error) == 0);
+    cr_expect_lt(engine_meet_server(&target, NULL, 5 * USEC_PER_SEC, &fleet, &error), 0);
+    cr_expect(strstr(error.message, "not signed by our authority") != NULL, "%s", error.message);
+    cr_expect_null(fleet.server);
+}
+
 Test(engine, nobody_there_is_a_refused_connection)
 {
     run_against((struct flood_server_options){.lie = LIE_NONE});
@@ -209,6 +281,59 @@ Test(engine, requests_are_executed_and_answered)
     cr_expect_eq(results->totals.requests_delivered, AGENTS);
     cr_expect_eq(results->totals.requests_answered, AGENTS);
     cr_expect_eq(flood_server_messages(server), 2 * AGENTS); /* the echo, the status */
+}
+
+/* The last polls of the plan bring requests, and only a poll after them can bring the answers. */
+Test(engine, what_agents_owe_at_the_end_is_sent_outside_of_all_figures)
+{
+    plan.rate = AGENTS; /* one poll for each agent */
+    run_against((struct flood_server_options){.lie = LIE_NONE, .asks = true});
+    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
+    cr_expect_eq(results->totals.requests_delivered, AGENTS);
+    cr_expect_eq(results->totals.requests_answered, AGENTS);
+    cr_expect_eq(results->totals.messages_owed, 0);
+    cr_expect_geq(results->totals.closing_polls, 1);
+    cr_expect_eq(results->totals.planned, AGENTS);
+    cr_expect_eq(results->totals.ok, AGENTS);
+    cr_expect_eq(histogram_count(&results->latency), AGENTS);
+    cr_expect_eq(histogram_count(&results->lateness), AGENTS);
+}
+
+Test(engine, what_is_owed_to_a_server_that_fails_is_told)
+{
+    plan.grace = USEC_PER_SEC / 2;
+    group.messages_per_poll = 1;
+    run_against((struct flood_server_options){.lie = LIE_REFUSAL});
+    cr_expect_gt(results->totals.messages_sent, 0);
+    cr_expect_eq(results->totals.messages_acknowledged, 0);
+    cr_expect_eq(results->totals.messages_owed, results->totals.messages_sent);
+    cr_expect_eq(results->totals.ok, 0);
+}
+
+/* One agent, whose poll takes longer than its phase: the others had nobody. */
+Test(engine, polls_that_found_no_agent_are_told_apart_from_those_under_way)
+{
+    plan.agents = 1;
+    plan.rate = 10;
+    plan.grace = USEC_PER_SEC / 10;
+    run_against((struct flood_server_options){.lie = LIE_NONE, .delay = 3 * USEC_PER_SEC});
+    cr_expect_eq(results_failures(results, STR("unfinished")), 1);
+    cr_expect_eq(results->totals.unfinished, 1);
+    cr_expect_eq(results_failures(results, STR("not-started")), 9);
+    cr_expect_eq(results->totals.not_started, 9);
+}
+
+/* Of such a line even the head of an answer comes in many steps. */
+Test(engine, an_agent_with_a_bad_line_gets_its_answer)
+{
+    plan.agents = 2;
+    plan.rate = 2;
+    plan.grace = 30 * USEC_PER_SEC;
+    plan.timeout = 30 * USEC_PER_SEC;
+    group.bytes_per_second = 700;
+    run_against((struct flood_server_options){.lie = LIE_NONE});
+    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
+    cr_expect_eq(results->totals.ok, 2);
 }
 
 Test(engine, messages_are_sent_as_often_as_was_asked_for)
@@ -269,6 +394,34 @@ Test(engine, a_generator_that_is_late_is_no_judge)
     engine_judge(results);
     cr_expect(!results->is_valid);
     cr_expect(strstr(results->invalid_reason, "late") != NULL, "%s", results->invalid_reason);
+}
+
+static void record_late(usec_t late, usec_t latency)
+{
+    for (int i = 0; i < 100; i++) {
+        histogram_record(&results->lateness, i < 98 ? 10 : late);
+        histogram_record(&results->latency, i < 98 ? 500 : latency);
+    }
+    engine_judge(results);
+}
+
+Test(engine, lateness_that_latency_dwarfs_does_no_harm)
+{
+    record_late(5 * USEC_PER_MSEC, 60 * USEC_PER_MSEC);
+    cr_expect(results->is_valid, "%s", results->invalid_reason);
+}
+
+Test(engine, lateness_that_is_much_of_the_latency_does)
+{
+    record_late(5 * USEC_PER_MSEC, 40 * USEC_PER_MSEC);
+    cr_expect(!results->is_valid);
+    cr_expect(strstr(results->invalid_reason, "5.0 ms") != NULL, "%s", results->invalid_reason);
+}
+
+Test(engine, a_millisecond_never_does)
+{
+    record_late(990, USEC_PER_MSEC);
+    cr_expect(results->is_valid, "%s", results->invalid_reason);
 }
 
 Test(engine, a_generator_in_time_is)

@@ -72,6 +72,8 @@ Test(report, json_comes_back_as_it_was)
     cr_assert_eq(memcmp(&back->totals, &results->totals, sizeof back->totals), 0);
     cr_assert_eq(memcmp(&back->latency, &results->latency, sizeof back->latency), 0);
     cr_assert_eq(memcmp(&back->lateness, &results->lateness, sizeof back->lateness), 0);
+    cr_assert_eq(back->event_count, results->event_count);
+    cr_assert_eq(memcmp(back->events, results->events, sizeof back->events), 0);
     cr_assert_eq(back->second_count, results->second_count);
     cr_assert_eq(
         memcmp(back->seconds, results->seconds, results->second_count * sizeof *results->seconds),
@@ -223,7 +225,8 @@ Test(report, phases_are_told_on_the_page_and_in_the_summary)
 {
     add_phases();
     write_html();
-    cr_expect_not_null(strstr(text, "&#60;warm-up&#62; <span class=\"soft\">(not measured)</span>"));
+    cr_expect_not_null(
+        strstr(text, "&#60;warm-up&#62; <span class=\"soft\">(not measured)</span>"));
     free(text);
     FILE *out = open_memstream(&text, &size);
     report_write_text(results, out);

@@ -326,6 +326,75 @@ Test(loop, takes_its_time_from_the_injected_clock)
     loop_free(loop);
 }
 
+struct slow_end {
+    struct end end;
+    struct clock_fake *fake;
+    struct alarm *alarm;
+    usec_t fired_before; /* what the alarm said when this end's turn came */
+};
+
+static void take_a_second(struct end *end)
+{
+    struct slow_end *slow = CONTAINER_OF(end, struct slow_end, end);
+    slow->fired_before = slow->alarm->fired_at;
+    clock_fake_advance(slow->fake, USEC_PER_SEC);
+    char byte;
+    cr_assert_eq(read(end->watch.fd, &byte, 1), 1);
+}
+
+/* Two descriptors are ready, each of which takes a second; meanwhile a timer comes due. When the
+ * second one's turn comes, has it fired? */
+static bool fires_between(bool is_punctual)
+{
+    struct clock_fake fake;
+    clock_fake_init(&fake, 5000000, 0);
+    struct loop *loop = loop_new(&fake.clock, NULL);
+    cr_assert(!is_punctual || loop_be_punctual(loop, 100) == 0);
+    struct alarm alarm = {.loop = loop};
+    struct slow_end ends[2];
+    timer_init(&alarm.timer, alarm_fire);
+    for (int i = 0; i < 2; i++) {
+        ends[i] = (struct slow_end){.fake = &fake, .alarm = &alarm};
+        end_init(&ends[i].end, loop);
+        ends[i].end.act = take_a_second;
+        cr_assert_eq(write(ends[i].end.other, "x", 1), 1);
+    }
+    loop_arm(loop, &alarm.timer, fake.now + USEC_PER_SEC / 2);
+    turn(loop);
+    bool is_between = ends[0].fired_before != 0 || ends[1].fired_before != 0;
+    turn(loop);
+    cr_expect_neq(alarm.fired_at, 0);
+    for (int i = 0; i < 2; i++) {
+        end_done(&ends[i].end);
+    }
+    loop_free(loop);
+    return is_between;
+}
+
+Test(loop, when_punctual_fires_timers_between_descriptors)
+{
+    cr_expect(fires_between(true));
+    cr_expect(!fires_between(false));
+}
+
+Test(loop, when_punctual_keeps_the_finer_tick)
+{
+    struct clock_fake fake;
+    clock_fake_init(&fake, 5000000, 0);
+    struct loop *loop = loop_new(&fake.clock, NULL);
+    cr_assert_eq(loop_be_punctual(loop, 10), 0);
+    struct alarm alarm = {.loop = loop};
+    timer_init(&alarm.timer, alarm_fire);
+    loop_arm(loop, &alarm.timer, fake.now + 15);
+    clock_fake_advance(&fake, 14);
+    turn(loop);
+    cr_expect_eq(alarm.fired_at, 0);
+    clock_fake_advance(&fake, 6);
+    turn(loop);
+    cr_expect_eq(alarm.fired_at, fake.now);
+    loop_free(loop);
+}
+
 /* ---- Tasks ---- */
 
 enum { POSTERS = 4, POSTS = 25000 };

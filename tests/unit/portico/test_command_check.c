@@ -66,7 +66,7 @@ Test(command_check, findings_come_as_json)
     json_t *array = run_array(&run);
     cr_expect_gt(json_array_size(array), 8);
     for (size_t i = 0; i < json_array_size(array); i++) {
-        expect_keys(array, i, "check status message mend");
+        expect_keys(array, i, "check status message why mend");
     }
     json_decref(array);
 }
@@ -113,7 +113,7 @@ Test(command_check, a_damaged_store_is_found)
     char *path = write_file(site.location, "portico.db",
                             STR("this is no database, but long enough "
                                 "to be taken for a damaged one"));
-    expect_found(CHECK_SITE("-v"), "cannot open the store", "backup");
+    expect_found(CHECK_SITE("-v"), "cannot open the store", "portico restore DIR");
     free(path);
 }
 

@@ -214,6 +214,18 @@ Test(supervisor, what_keeps_dying_ends_everything)
     cr_expect_eq(supervisor_deadline(supervisor), USEC_NEVER);
 }
 
+Test(supervisor, what_serves_for_a_while_each_time_is_not_given_up)
+{
+    run_all();
+    for (int i = 0; i < 3 * RESPAWN_ENDS_MAX; i++) {
+        pass(RESPAWN_WELL);
+        dies(1);
+        wait_for_it();
+        EXPECT_ACTS("start f1 ");
+        serves(1);
+    }
+}
+
 Test(supervisor, what_cannot_be_started_counts_as_dying)
 {
     starting_fails = true;

@@ -55,6 +55,6 @@ Test(store_memory, has_no_backup)
     struct contract contract = {.store = NULL};
     clock_fake_init(&contract.clock, 1000, 1000);
     cr_assert_eq(store_memory_open(&contract.clock.clock, 2 << 20, &contract.store), 0);
-    cr_assert_eq(store_backup(contract.store, "/nonexistent/x", NULL), -ENOTSUP);
+    cr_assert_eq(store_backup(contract.store, "/nonexistent/x", NULL, NULL), -ENOTSUP);
     store_free(contract.store);
 }

@@ -8,9 +8,11 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "contract.h"
+#include "store/store_inspect.h"
 #include "store/store_sqlite.h"
 #include "support/support.h"
 
@@ -328,12 +330,116 @@ Test(store_sqlite_faults, a_backup_is_a_store)
     snprintf(copy, sizeof copy, "%s/copy", parent);
     cr_assert_eq(mkdir(copy, 0700), 0);
     snprintf(copy, sizeof copy, "%s/copy/portico.db", parent);
-    cr_assert_eq(store_backup(contract.store, copy, &contract.error), 0, "%s",
+    cr_assert_eq(store_backup(contract.store, copy, NULL, &contract.error), 0, "%s",
                  contract.error.message);
-    cr_assert_eq(store_backup(contract.store, copy, &contract.error), -EEXIST);
+    cr_assert_eq(store_backup(contract.store, copy, NULL, &contract.error), -EEXIST);
     cr_assert_eq(store_message(2), 0);
     store_free(contract.store);
     snprintf(directory, sizeof directory, "%s/copy", parent);
     open_store();
     cr_assert_eq(count_messages(&contract, 1), 1);
+}
+
+struct watched {
+    unsigned steps;
+    bool goes_on;
+    uint64_t done, total;
+};
+
+static bool watch_step(void *context, uint64_t done, uint64_t total)
+{
+    struct watched *watched = context;
+    watched->steps++;
+    watched->done = done;
+    watched->total = total;
+    return watched->goes_on;
+}
+
+/* 8 MiB, which is more than one step. */
+static void fill_store(void)
+{
+    static char bytes[1 << 20];
+    for (uint64_t i = 1; i <= 8; i++) {
+        const struct store_message message = {
+            .handler = STR("StatsHandler"),
+            .packet_timestamp = i,
+            .args_type = STR("DataBlob"),
+            .raw = str_make(bytes, sizeof bytes),
+        };
+        struct store_bundle bundle = {
+            .agent = test_agent(1), .messages = &message, .message_count = 1};
+        struct store_commit commit = {.bundle = &bundle};
+        cr_assert_eq(store_commit(contract.store, &commit, 1, STORE_DURABLE, NULL), 0);
+        cr_assert_eq(commit.result, 0);
+    }
+}
+
+Test(store_sqlite_faults, a_backup_in_steps_has_one_state)
+{
+    char copy[4300];
+    struct watched watched = {.goes_on = true};
+    const struct store_progress progress = {watch_step, &watched};
+    struct store_inspection found;
+    open_store();
+    enrol(&contract, 1);
+    fill_store();
+    snprintf(copy, sizeof copy, "%s/copy.db", parent);
+    cr_assert_eq(store_backup(contract.store, copy, &progress, &contract.error), 0, "%s",
+                 contract.error.message);
+    cr_expect_gt(watched.steps, 1);
+    cr_expect_eq(watched.done, watched.total);
+    const struct store_inspect_settings settings = {.file = copy,
+                                                    .is_copy = true,
+                                                    .examination = STORE_EXAMINE_THOROUGHLY,
+                                                    .patience = USEC_NEVER};
+    cr_assert_eq(store_inspect(&settings, &found, &contract.error), 0, "%s",
+                 contract.error.message);
+    cr_expect(found.is_examined);
+    cr_expect_eq(found.counts.messages, 8);
+    cr_expect_eq(found.counts.agents[0], 1);
+}
+
+Test(store_sqlite_faults, a_backup_that_is_given_up_leaves_no_file)
+{
+    char copy[4300];
+    struct watched watched = {.goes_on = false};
+    const struct store_progress progress = {watch_step, &watched};
+    open_store();
+    enrol(&contract, 1);
+    fill_store();
+    snprintf(copy, sizeof copy, "%s/copy.db", parent);
+    cr_assert_eq(store_backup(contract.store, copy, &progress, &contract.error), -ECANCELED);
+    cr_expect_eq(watched.steps, 1);
+    cr_expect_neq(access(copy, F_OK), 0);
+    cr_expect_eq(store_message(9), 0);
+}
+
+Test(store_sqlite_faults, an_examination_that_takes_too_long_is_left)
+{
+    struct store_inspection found;
+    open_store();
+    enrol(&contract, 1);
+    fill_store();
+    const struct store_inspect_settings settings = {
+        .file = path, .examination = STORE_EXAMINE_THOROUGHLY, .patience = 0};
+    cr_assert_eq(store_inspect(&settings, &found, &contract.error), 0, "%s",
+                 contract.error.message);
+    cr_expect_eq(found.counts.messages, 8);
+}
+
+Test(store_sqlite_faults, a_store_tells_whether_it_is_in_use)
+{
+    open_store();
+    enrol(&contract, 1);
+    /* Locks of the process that asks are not told. */
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(store_is_in_use(path) == 1 ? 0 : 1);
+    }
+    int status = 1;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0);
+    store_free(contract.store);
+    cr_expect_eq(store_is_in_use(path), 0);
+    open_store();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's end: an honest answer is taken, every lie is told from the others. */
 #include <criterion/criterion.h>
+#include <errno.h>
 
 #include "base/check.h"
 #include "support/parties.h"
@@ -60,6 +61,23 @@ Test(answer, the_same_cipher_is_paid_for_once)
         cr_expect_eq(parties.meter.private_operations, 2); /* sign, decrypt */
         cr_expect_eq(parties.meter.public_operations, 2);  /* encrypt, verify */
     }
+}
+
+Test(answer, without_a_key_only_the_same_cipher_is_understood)
+{
+    enum wire_reason reason = WIRE_NO_REASON;
+    expectation.own = NULL;
+    seal(&sealing, 77);
+    cr_expect_eq(answer_open(&parties.tools, buffer_view(&out), &expectation, &parties.limits,
+                             &session, &bundle, &reason),
+                 -ENOKEY);
+    cr_expect_eq(reason, WIRE_NO_REASON);
+    cr_expect_eq(session.source[0], '\0', "nothing of it is kept");
+    expectation.own = parties.agent;
+    cr_expect_eq(open_answer(), WIRE_NO_REASON);
+    expectation.own = NULL;
+    cr_expect_eq(open_answer(), WIRE_NO_REASON);
+    cr_expect_eq(parties.meter.private_operations, 2); /* sign, decrypt */
 }
 
 Test(answer, another_nonce_is_told)

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* portico restore: the store of a backup to its place, with nobody there. One thread. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "archive.h"
+#include "archive_keys.h"
+#include "commands.h"
+#include "json_write.h"
+#include "operation.h"
+#include "owner.h"
+#include "progress.h"
+
+enum { KEY_BYTES_MAX = 64 * 1024 };
+
+struct restoration {
+    const struct operation *operation;
+    const char *backup, *location;
+    struct archive_facts facts;
+    char file[PATH_MAX];     /* the store's, when all is done */
+    char draft[PATH_MAX];    /* while it is copied; empty: there is none */
+    char replaced[PATH_MAX]; /* where the one that was there went; empty: there was none */
+    bool has_other_keys;
+};
+
+/* ---- Before ---- */
+
+static int refuse_use(const struct restoration *restoration)
+{
+    const struct operation *operation = restoration->operation;
+    int r = store_is_in_use(restoration->file);
+    if (r == 0) {
+        return 0;
+    }
+    if (r < 0) {
+        return operation_fail(operation, "cannot see whether somebody uses %s: %s",
+                              restoration->location, strerror(-r));
+    }
+    operation_fail(operation, "the store in %s is in use", restoration->location);
+    fprintf(
+        operation->err,
+        "    hint: stop the frontends: systemctl stop portico.target; who else: fuser -v %s/*\n",
+        restoration->location);
+    return EXIT_STATUS_FAILED;
+}
+
+static int refuse_store(const struct restoration *restoration)
+{
+    const struct operation *operation = restoration->operation;
+    if (access(restoration->file, F_OK) < 0 ||
+        command_line_flag(operation->line, "force") != NULL) {
+        return 0;
+    }
+    operation_fail(operation, "there is a store in %s", restoration->location);
+    fputs("    hint: --force moves it aside and deletes nothing\n", operation->err);
+    return EXIT_STATUS_FAILED;
+}
+
+/* ---- The copy ---- */
+
+static int copy(struct restoration *restoration)
+{
+    const struct operation *operation = restoration->operation;
+    char source[PATH_MAX];
+    struct error error = {.line = 0};
+    struct progress progress;
+    if (mkdir(restoration->location, 0700) < 0 && errno != EEXIST) {
+        return operation_fail(operation, "cannot create %s: %s", restoration->location,
+                              strerror(errno));
+    }
+    snprintf(source, sizeof source, "%.4000s/" ARCHIVE_STORE, restoration->backup);
+    snprintf(restoration->draft, sizeof restoration->draft, "%.4000s.%ld.new", restoration->file,
+             (long)getpid());
+    progress_begin(&progress, "copying the store", operation->err);
+    struct store_progress watch = progress_watch(&progress);
+    int r = archive_copy_file(source, restoration->draft, &watch, &error);
+    progress_end(&progress);
+    if (r < 0) {
+        restoration->draft[0] = '\0';
+        return operation_fail(operation, "%s", error.message);
+    }
+    return 0;
+}
+
+/* ---- Changing places ---- */
+
+static int make_aside(struct restoration *restoration)
+{
+    struct tm parts;
+    time_t now = time(NULL);
+    char text[32];
+    if (gmtime_r(&now, &parts) == NULL ||
+        strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &parts) == 0) {
+        snprintf(text, sizeof text, "%lld", (long long)now);
+    }
+    snprintf(restoration->replaced, sizeof restoration->replaced, "%.4000s/replaced-%s",
+             restoration->location, text);
+    return mkdir(restoration->replaced, 0700) < 0
+               ? operation_fail(restoration->operation, "cannot create %s: %s",
+                                restoration->replaced, strerror(errno))
+               : 0;
+}
+
+/* The log and its index belong to the old one. The lock stays: it is nobody's content. */
+static int move_aside(struct restoration *restoration)
+{
+    static const char *const endings[] = {"-wal", "-shm", ""};
+    int status = make_aside(restoration);
+    for (size_t i = 0; i < ARRAY_LEN(endings) && status == 0; i++) {
+        char from[PATH_MAX];
+        char to[PATH_MAX];
+        snprintf(from, sizeof from, "%.4000s%s", restoration->file, endings[i]);
+        snprintf(to, sizeof to, "%.4000s/" ARCHIVE_STORE "%s", restoration->replaced, endings[i]);
+        if (rename(from, to) < 0 && errno != ENOENT) {
+            status =
+                operation_fail(restoration->operation, "cannot move %s: %s", from, strerror(errno));
+        }
+    }
+    return status;
+}
+
+static int put_in_place(struct restoration *restoration)
+{
+    struct error error = {.line = 0};
+    int status = access(restoration->file, F_OK) == 0 ? move_aside(restoration) : 0;
+    if (status != 0) {
+        return status;
+    }
+    if (renameat2(AT_FDCWD, restoration->draft, AT_FDCWD, restoration->file, RENAME_NOREPLACE) <
+        0) {
+        return operation_fail(restoration->operation, "cannot name it %s: %s", restoration->file,
+                              strerror(errno));
+    }
+    restoration->draft[0] = '\0';
+    return archive_flush_directory(restoration->location, &error) < 0
+               ? operation_fail(restoration->operation, "%s", error.message)
+               : 0;
+}
+
+/* ---- After ---- */
+
+static bool is_same_key(const struct restoration *restoration, const struct archive_key *key)
+{
+    char path[PATH_MAX];
+    char *bytes = malloc(KEY_BYTES_MAX);
+    snprintf(path, sizeof path, "%.4000s/keys/%s", restoration->backup, key->file);
+    FILE *file = fopen(path, "re");
+    size_t len = file == NULL || bytes == NULL ? 0 : fread(bytes, 1, KEY_BYTES_MAX, file);
+    bool is_same =
+        len == 0 ||
+        str_equal(str_trim(str_make(bytes, len)),
+                  str_trim(str_from(config_str(restoration->operation->config, key->key))));
+    if (file != NULL) {
+        fclose(file);
+    }
+    if (bytes != NULL) {
+        explicit_bzero(bytes, KEY_BYTES_MAX);
+    }
+    free(bytes);
+    return is_same;
+}
+
+static void compare_keys(struct restoration *restoration)
+{
+    for (size_t i = 0; i < ARCHIVE_KEYS; i++) {
+        if (!is_same_key(restoration, &archive_keys[i])) {
+            restoration->has_other_keys = true;
+            fprintf(restoration->operation->err,
+                    "portico restore: warning: %s is not the one of the backup (keys/%s), which "
+                    "its agents know\n",
+                    archive_keys[i].key, archive_keys[i].file);
+        }
+    }
+}
+
+static void tell(const struct restoration *restoration)
+{
+    const struct operation *operation = restoration->operation;
+    const struct store_statistics *counts = &restoration->facts.store.counts;
+    if (operation->is_json) {
+        struct json_writer json;
+        json_begin(&json, operation->out);
+        json_open(&json, NULL, '[');
+        json_open(&json, NULL, '{');
+        json_put_str(&json, "location", str_from(restoration->location));
+        json_put_known(&json, "replaced", str_from(restoration->replaced));
+        json_put_bool(&json, "same_keys", !restoration->has_other_keys);
+        json_put_uint(&json, "agents", counts->agents[0]);
+        json_put_uint(&json, "requests", counts->requests);
+        json_put_uint(&json, "responses", counts->responses);
+        json_put_uint(&json, "messages", counts->messages);
+        json_put_uint(&json, "bytes", counts->bytes);
+        json_close(&json, '}');
+        json_close(&json, ']');
+        return;
+    }
+    fprintf(operation->out,
+            "Restored %s to %s: %llu agents, %llu requests, %llu responses, %llu messages.\n",
+            restoration->backup, restoration->location, (unsigned long long)counts->agents[0],
+            (unsigned long long)counts->requests, (unsigned long long)counts->responses,
+            (unsigned long long)counts->messages);
+    if (restoration->replaced[0] != '\0') {
+        fprintf(operation->out, "What was there is in %s.\n", restoration->replaced);
+    }
+    fputs("Next: portico check, then start the frontends.\n", operation->out);
+}
+
+static int carry_out(struct restoration *restoration)
+{
+    const struct operation *operation = restoration->operation;
+    struct error error = {.line = 0};
+    /* What root made there, its owner could not use. */
+    int r = owner_become(restoration->location);
+    if (r < 0) {
+        return operation_fail(operation, "cannot become the owner of %s: %s", restoration->location,
+                              strerror(-r));
+    }
+    snprintf(restoration->file, sizeof restoration->file, "%.4000s/portico.db",
+             restoration->location);
+    int status = refuse_store(restoration);
+    status = status != 0 ? status : refuse_use(restoration);
+    if (status != 0) {
+        return status;
+    }
+    if (archive_verify(restoration->backup, USEC_NEVER, &restoration->facts, &error) < 0) {
+        return operation_fail(operation, "%s", error.message);
+    }
+    status = copy(restoration);
+    status = status != 0 ? status : refuse_use(restoration); /* somebody may have started one */
+    return status != 0 ? status : put_in_place(restoration);
+}
+
+int command_restore(const struct operation *operation)
+{
+    struct restoration *restoration = calloc(1, sizeof *restoration);
+    if (restoration == NULL) {
+        return operation_fail(operation, "out of memory");
+    }
+    restoration->operation = operation;
+    restoration->backup = operation->arguments[0];
+    restoration->location = config_str(operation->config, "Datastore.location");
+    int status = carry_out(restoration);
+    if (status == 0) {
+        compare_keys(restoration);
+        tell(restoration);
+    }
+    if (restoration->draft[0] != '\0') {
+        (void)unlink(restoration->draft);
+    }
+    free(restoration);
+    return status;
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* portico backup, verify and restore. */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runner.h"
+#include "support/support.h"
+
+static char file[512];
+static char copy[512];
+
+static void set_up(void)
+{
+    site_set_up();
+    snprintf(file, sizeof file, "%s/portico.local.yaml", site.directory);
+    snprintf(copy, sizeof copy, "%s/copy", site.directory);
+    RUN run = PORTICO("init", "--directory", site.directory);
+    cr_assert_eq(run.status, 0, "%s", run.err);
+    site_open_store();
+    site_agent(1, STORE_ENROLLED);
+    site_agent(2, STORE_PENDING);
+    site_close_store();
+}
+
+TestSuite(command_backup, .init = set_up, .fini = site_tear_down);
+
+#define FLEET(...) PORTICO("-c", file, __VA_ARGS__)
+
+static void expect_done(struct run run)
+{
+    cr_assert_eq(run.status, 0, "%s%s", run.out, run.err);
+    run_done(&run);
+}
+
+static void expect_refused(struct run run, const char *why)
+{
+    cr_expect_eq(run.status, 1, "%s%s", run.out, run.err);
+    cr_expect_not_null(strstr(run.err, why), "%s", run.err);
+    run_done(&run);
+}
+
+/* What stands in the directory, hidden names aside. */
+static unsigned count_names(const char *path, const char *part)
+{
+    unsigned count = 0;
+    const struct dirent *entry;
+    DIR *directory = opendir(path);
+    cr_assert_not_null(directory);
+    while ((entry = readdir(directory)) != NULL) {
+        count += entry->d_name[0] != '.' && strstr(entry->d_name, part) != NULL;
+    }
+    closedir(directory);
+    return count;
+}
+
+static void expect_mode(const char *name, unsigned mode)
+{
+    char path[1024];
+    struct stat status;
+    snprintf(path, sizeof path, "%s%s", copy, name);
+    cr_assert_eq(stat(path, &status), 0, "%s", path);
+    cr_expect_eq(status.st_mode & 07777, mode, "%s", path);
+}
+
+Test(command_backup, a_backup_has_all_that_a_site_needs)
+{
+    expect_done(FLEET("backup", copy));
+    expect_mode("", 0700);
+    expect_mode("/portico.db", 0600);
+    expect_mode("/MANIFEST", 0600);
+    expect_mode("/keys", 0700);
+    expect_mode("/keys/server_key.pem", 0600);
+    expect_mode("/keys/ca_key.pem", 0600);
+    expect_mode("/configuration/1-portico.local.yaml", 0600);
+    cr_expect_eq(count_names(site.directory, ".new"), 0);
+    RUN run = FLEET("verify", copy);
+    cr_expect_eq(run.status, 0, "%s", run.err);
+    cr_expect_not_null(strstr(run.out, "with keys, schema 1, 2 agents"), "%s", run.out);
+}
+
+Test(command_backup, the_manifest_tells_where_files_were)
+{
+    size_t len;
+    char path[1024];
+    char line[1024];
+    expect_done(FLEET("backup", copy));
+    snprintf(path, sizeof path, "%s/MANIFEST", copy);
+    char *text = read_file(path, &len);
+    cr_assert_not_null(text);
+    snprintf(line, sizeof line, "# from configuration/1-portico.local.yaml %s\n", file);
+    cr_expect_not_null(strstr(text, line), "%s", text);
+    cr_expect_null(strstr(text, "PRIVATE KEY"));
+    free(text);
+}
+
+Test(command_backup, files_that_values_are_in_are_taken_along)
+{
+    char over[600];
+    free(write_file(site.directory, "queue.txt", STR("77")));
+    char *other = write_file(site.directory, "other.yaml",
+                             STR("Frontend.max_queue_size: \"%(queue.txt|file)\"\n"));
+    expect_done(FLEET("-c", other, "backup", copy));
+    snprintf(over, sizeof over, "%s/configuration", copy);
+    cr_expect_eq(count_names(over, "queue.txt"), 1);
+    cr_expect_eq(count_names(over, "other.yaml"), 1);
+    free(other);
+}
+
+Test(command_backup, the_store_alone_holds_no_keys)
+{
+    expect_done(FLEET("backup", copy, "--store-only"));
+    cr_expect_eq(count_names(copy, ""), 2);
+    expect_done(FLEET("verify", copy));
+}
+
+Test(command_backup, an_older_backup_stays_unless_told)
+{
+    expect_done(FLEET("backup", copy));
+    expect_refused(FLEET("backup", copy), "there already");
+    site_open_store();
+    site_agent(3, STORE_ENROLLED);
+    site_close_store();
+    expect_done(FLEET("backup", copy, "--force"));
+    RUN run = FLEET("verify", copy);
+    cr_expect_not_null(strstr(run.out, "3 agents"), "%s", run.out);
+    cr_expect_eq(count_names(site.directory, ".new"), 0);
+}
+
+Test(command_backup, what_is_no_backup_is_never_replaced)
+{
+    cr_assert_eq(mkdir(copy, 0700), 0);
+    char *path = write_file(copy, "precious", STR("!"));
+    expect_refused(FLEET("backup", copy, "--force"), "is no backup");
+    cr_expect_eq(access(path, F_OK), 0);
+    free(path);
+}
+
+Test(command_backup, a_full_disk_leaves_nothing)
+{
+    char disk[600];
+    char place[700];
+    snprintf(disk, sizeof disk, "%s/disk", site.directory);
+    snprintf(place, sizeof place, "%s/copy", disk);
+    cr_assert_eq(mkdir(disk, 0700), 0);
+    /* A view of our own, so that it ends with the test. */
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", disk, "tmpfs", 0, "size=64k") < 0) {
+        SKIP_TEST("mounting takes root");
+    }
+    expect_refused(FLEET("backup", place), "hint: nothing is left of it");
+    cr_expect_eq(count_names(disk, ""), 0);
+    cr_assert_eq(umount2(disk, MNT_DETACH), 0);
+}
+
+static void change_byte(const char *name, off_t at)
+{
+    char path[1024];
+    char byte;
+    snprintf(path, sizeof path, "%s/%s", copy, name);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(pread(fd, &byte, 1, at), 1);
+    byte ^= 1;
+    cr_assert_eq(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+Test(command_backup, a_changed_backup_is_told_and_not_restored)
+{
+    expect_done(FLEET("backup", copy));
+    change_byte("portico.db", 5000);
+    expect_refused(FLEET("verify", copy), "portico.db is not as it was written");
+    expect_refused(FLEET("restore", copy, "--force"), "portico.db is not as it was written");
+    RUN run = FLEET("agents", "list", "--json");
+    cr_expect_eq(run.status, 0, "%s", run.err);
+}
+
+Test(command_backup, a_lost_file_is_told)
+{
+    char path[1024];
+    expect_done(FLEET("backup", copy));
+    snprintf(path, sizeof path, "%s/keys/ca.pem", copy);
+    cr_assert_eq(unlink(path), 0);
+    expect_refused(FLEET("verify", copy), "keys/ca.pem");
+}
+
+Test(command_backup, a_manifest_does_not_lead_elsewhere)
+{
+    char text[256];
+    cr_assert_eq(mkdir(copy, 0700), 0);
+    snprintf(text, sizeof text, "# portico backup 1\n%064d  ../../etc/passwd\n", 0);
+    free(write_file(copy, "MANIFEST", str_from(text)));
+    expect_refused(FLEET("verify", copy), "a line that is none of ours");
+}
+
+Test(command_backup, what_is_no_backup_is_not_verified)
+{
+    expect_refused(FLEET("verify", site.directory), "MANIFEST");
+}
+
+Test(command_backup, a_store_that_is_there_is_moved_aside_only_when_told)
+{
+    expect_done(FLEET("backup", copy));
+    site_open_store();
+    site_agent(3, STORE_ENROLLED);
+    site_close_store();
+    expect_refused(FLEET("restore", copy), "there is a store in ");
+    RUN run = FLEET("restore", copy, "--force");
+    cr_assert_eq(run.status, 0, "%s", run.err);
+    cr_expect_not_null(strstr(run.out, "2 agents"), "%s", run.out);
+    cr_expect_eq(count_names(site.location, "replaced-"), 1);
+    cr_expect_eq(count_names(site.location, ".new"), 0);
+    RUN list = FLEET("agents", "list", "--json");
+    json_t *array = run_array(&list);
+    cr_expect_eq(json_array_size(array), 2);
+    json_decref(array);
+}
+
+Test(command_backup, a_store_in_use_is_not_replaced)
+{
+    expect_done(FLEET("backup", copy));
+    site_open_store();
+    site_agent(3, STORE_ENROLLED); /* and it stays open */
+    expect_refused(FLEET("restore", copy, "--force"), "is in use");
+    cr_expect_eq(count_names(site.location, "replaced-"), 0);
+}
+
+Test(command_backup, other_keys_are_told)
+{
+    char other[600];
+    char parameter[700];
+    snprintf(other, sizeof other, "%s/other", site.directory);
+    expect_done(FLEET("backup", copy));
+    expect_done(PORTICO("init", "--directory", other));
+    snprintf(parameter, sizeof parameter, "%s/portico.local.yaml", other);
+    RUN run = PORTICO("-c", parameter, "restore", copy, "--json");
+    json_t *array = run_array(&run);
+    cr_expect(json_is_false(run_member(array, 0, "same_keys")));
+    cr_expect_eq(json_integer_value(run_member(array, 0, "agents")), 2);
+    cr_expect_not_null(strstr(run.err, "PrivateKeys.server_key is not the one of the backup"), "%s",
+                       run.err);
+    json_decref(array);
+}
