@@ -316,14 +316,32 @@ enum io socket_read(int fd, void *data, size_t size, size_t *count)
     return io_result(moved, count);
 }
 
-enum io socket_write(int fd, const void *data, size_t size, size_t *count)
+static enum io send_bytes(int fd, const void *data, size_t size, int flags, size_t *count)
 {
     CHECK(size > 0);
     ssize_t moved;
     do {
-        moved = send(fd, data, size, MSG_NOSIGNAL);
+        moved = send(fd, data, size, MSG_NOSIGNAL | flags);
     } while (moved < 0 && errno == EINTR);
     return io_result(moved, count);
+}
+
+enum io socket_write(int fd, const void *data, size_t size, size_t *count)
+{
+    return send_bytes(fd, data, size, 0, count);
+}
+
+enum io socket_write_more(int fd, const void *data, size_t size, size_t *count)
+{
+    return send_bytes(fd, data, size, MSG_MORE, count);
+}
+
+void socket_push(int fd)
+{
+    const int on = 1;
+    /* Fails when it is no TCP socket, and then nothing waits. */
+    int code = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)code;
 }
 
 /* recvmsg() and sendmsg() share one message type, which is not const. */

@@ -68,9 +68,12 @@ MUST_CHECK enum io socket_readv(int fd, const struct iovec *vector, size_t parts
 MUST_CHECK enum io socket_write(int fd, const void *data, size_t size, size_t *count);
 MUST_CHECK enum io socket_writev(int fd, const struct iovec *vector, size_t parts, size_t *count);
 /* The same; the bytes may stay here until more is written or the socket is shut down or closed, so
- * that they travel with what follows. */
+ * that they travel with what follows; for a fifth of a second at most. */
+MUST_CHECK enum io socket_write_more(int fd, const void *data, size_t size, size_t *count);
 MUST_CHECK enum io socket_writev_more(int fd, const struct iovec *vector, size_t parts,
                                       size_t *count);
+/* Send now what stayed here. It sets TCP_NODELAY, which all our sockets have. */
+void socket_push(int fd);
 
 /* A descriptor held back for the moment in which there are no more. A listener whose connections
  * cannot be accepted stays readable and its loop would spin; with the reserve the connection is

@@ -25,8 +25,11 @@ struct connection {
     SSL *ssl;
     struct tls_context *context;
     const char *reason; /* of the failure, NULL: see transport->code */
+    int fd;             /* borrowed from the transport */
     bool failed;        /* nothing goes any more */
     bool renegotiating; /* the peer tried to */
+    bool more_follows;  /* what is written may wait for what comes behind it */
+    bool is_waiting;    /* something was written so, and nothing behind it yet */
 };
 
 static struct connection *connection_of(const struct transport *transport)
@@ -38,22 +41,36 @@ static struct connection *connection_of(const struct transport *transport)
 
 /* OpenSSL's own socket BIO writes with write(), which raises SIGPIPE. */
 
-static int bio_fd(BIO *bio)
+/* A server of TLS 1.3 sends tickets when the client is done with the handshake, and usually the
+ * request is there by then: they can travel with the answer. */
+static bool is_writing_ticket(const struct connection *connection)
 {
-    return (int)(intptr_t)BIO_get_data(bio);
+    return SSL_get_state(connection->ssl) == TLS_ST_SW_SESSION_TICKET &&
+           SSL_version(connection->ssl) == TLS1_3_VERSION;
+}
+
+/* There is nothing to answer now, so what waits goes alone. */
+static void send_waiting(struct connection *connection)
+{
+    if (connection->is_waiting) {
+        connection->is_waiting = false;
+        socket_push(connection->fd);
+    }
 }
 
 static int bio_read(BIO *bio, char *data, int size)
 {
+    struct connection *connection = BIO_get_data(bio);
     size_t count;
     BIO_clear_retry_flags(bio);
     if (size <= 0) {
         return 0;
     }
-    switch (socket_read(bio_fd(bio), data, (size_t)size, &count)) {
+    switch (socket_read(connection->fd, data, (size_t)size, &count)) {
     case IO_OK:
         return (int)count;
     case IO_AGAIN:
+        send_waiting(connection);
         BIO_set_retry_read(bio);
         return -1;
     case IO_EOF:
@@ -66,13 +83,17 @@ static int bio_read(BIO *bio, char *data, int size)
 
 static int bio_write(BIO *bio, const char *data, int size)
 {
+    struct connection *connection = BIO_get_data(bio);
     size_t count;
     BIO_clear_retry_flags(bio);
     if (size <= 0) {
         return 0;
     }
-    switch (socket_write(bio_fd(bio), data, (size_t)size, &count)) {
+    bool waits = connection->more_follows || is_writing_ticket(connection);
+    switch (waits ? socket_write_more(connection->fd, data, (size_t)size, &count)
+                  : socket_write(connection->fd, data, (size_t)size, &count)) {
     case IO_OK:
+        connection->is_waiting = waits;
         return (int)count;
     case IO_AGAIN:
         BIO_set_retry_write(bio);
@@ -107,13 +128,13 @@ static void make_bio_method(void)
     }
 }
 
-static BIO *new_bio(int fd)
+static BIO *new_bio(struct connection *connection)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_bio_method);
     BIO *bio = bio_method == NULL ? NULL : BIO_new(bio_method);
     if (bio != NULL) {
-        BIO_set_data(bio, (void *)(intptr_t)fd);
+        BIO_set_data(bio, connection);
         BIO_set_init(bio, 1);
     }
     return bio;
@@ -295,12 +316,14 @@ static enum io tls_writev(struct transport *transport, const struct iovec *vecto
     size_t total = 0;
     advance(&position, 0); /* over empty parts */
     CHECK(position.left > 0);
+    connection_of(transport)->more_follows = transport->ends;
     while (io == IO_OK && position.left > 0) {
         size_t written = 0;
         io = write_some(transport, &position, &written);
         total += written;
         advance(&position, written);
     }
+    connection_of(transport)->more_follows = false;
     if (total == 0) {
         return io;
     }
@@ -310,12 +333,14 @@ static enum io tls_writev(struct transport *transport, const struct iovec *vecto
 
 static enum io tls_shutdown(struct transport *transport)
 {
-    SSL *ssl = connection_of(transport)->ssl;
+    struct connection *connection = connection_of(transport);
     if (!begin(transport)) {
         return IO_FAIL;
     }
-    if (SSL_is_init_finished(ssl)) {
-        int result = SSL_shutdown(ssl);
+    if (SSL_is_init_finished(connection->ssl)) {
+        connection->more_follows = true; /* the end itself */
+        int result = SSL_shutdown(connection->ssl);
+        connection->more_follows = false;
         enum io io = result < 0 ? settle(transport, result) : IO_OK;
         if (io == IO_AGAIN || io == IO_FAIL) {
             return io;
@@ -372,7 +397,7 @@ static const struct transport_methods tls_methods = {
  * no agent does that. The warning is how we learn of it. */
 static void notice_renegotiation(const SSL *ssl, int where, int value)
 {
-    struct connection *connection = SSL_get_app_data(ssl);
+    struct connection *connection = BIO_get_data(SSL_get_rbio(ssl));
     if ((where & SSL_CB_WRITE_ALERT) == SSL_CB_WRITE_ALERT &&
         (value & 0xff) == SSL_AD_NO_RENEGOTIATION) {
         connection->renegotiating = true;
@@ -385,7 +410,8 @@ static struct connection *connection_new(struct tls_context *context, int fd)
     if (connection == NULL) {
         return NULL;
     }
-    BIO *bio = new_bio(fd);
+    BIO *bio = new_bio(connection);
+    connection->fd = fd;
     connection->context = tls_context_ref(context);
     connection->ssl = SSL_new(tls_context_ssl(context));
     if (bio == NULL || connection->ssl == NULL) {
@@ -394,7 +420,6 @@ static struct connection *connection_new(struct tls_context *context, int fd)
         return NULL;
     }
     SSL_set_bio(connection->ssl, bio, bio);
-    SSL_set_app_data(connection->ssl, connection);
     SSL_set_info_callback(connection->ssl, notice_renegotiation);
     return connection;
 }

@@ -2,16 +2,21 @@
 /* A small load generator and small servers for tests/bench/balancer/run. One thread, one epoll:
  *
  *   balancer_load serve PORT COUNT BYTES [DELAY_US]   servers on COUNT ports; BYTES in each answer
- *   balancer_load load PORT SECONDS CONNECTIONS RATE BODY keep|close
- *   balancer_load idle PORT CONNECTIONS SECONDS        connections that asked once and wait
+ *   balancer_load load PORT SECONDS CONNECTIONS RATE BODY keep|close [TLS]
+ *   balancer_load idle PORT CONNECTIONS SECONDS [TLS]   connections that asked once and wait
  *
  * RATE 0: each connection asks again at once. Otherwise so many requests begin in each second, and
  * latencies count from when a request was due. `load` prints one line:
- * answered failed rate p50_us p99_us longest_us. */
+ * answered failed rate p50_us p99_us longest_us.
+ *
+ * TLS is 1.2 or 1.3, or either with "-resumed" behind it: each connection then comes with the
+ * latest ticket. Two numbers more are printed: full and resumed handshakes, as they really were.
+ * There is one cipher and one curve, so that every server does the same work. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,7 +37,8 @@ enum { IN_SIZE = 65536, EVENTS = 256, SAMPLES_MAX = 4 << 20, PORTS_MAX = 64, PEE
 
 struct peer {
     int fd;
-    bool is_listener, is_busy, is_connecting, has_ended;
+    SSL *ssl; /* NULL: plain */
+    bool is_listener, is_busy, is_connecting, is_shaking, has_ended;
     size_t got;    /* bytes of the head and what stands behind it */
     uint64_t left; /* of the body; valid when `has_head` */
     bool has_head;
@@ -80,8 +86,29 @@ static struct peer *peer_new(int fd)
     return peer;
 }
 
+/* As recv(). */
+static ssize_t receive(const struct peer *peer, char *to, size_t room)
+{
+    if (peer->ssl == NULL) {
+        return recv(peer->fd, to, room, 0);
+    }
+    int n = SSL_read(peer->ssl, to, (int)room);
+    if (n <= 0) {
+        int kind = SSL_get_error(peer->ssl, n);
+        errno = kind == SSL_ERROR_WANT_READ ? EAGAIN : EPROTO;
+        return kind == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+    }
+    return n;
+}
+
 static void peer_free(struct peer *peer)
 {
+    if (peer->ssl != NULL) {
+        /* Else the end of the connection would count against its session. */
+        SSL_set_shutdown(peer->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+        SSL_free(peer->ssl);
+        peer->ssl = NULL;
+    }
     close(peer->fd);
     peer->fd = -1;
     free_peers[free_count++] = peer;
@@ -94,7 +121,7 @@ static int read_message(struct peer *peer)
     for (;;) {
         char *to = peer->has_head ? block : peer->in + peer->got;
         size_t room = peer->has_head ? sizeof block : sizeof peer->in - 1 - peer->got;
-        ssize_t n = recv(peer->fd, to, room, 0);
+        ssize_t n = receive(peer, to, room);
         if (n < 0) {
             return errno == EAGAIN ? 0 : -1;
         }
@@ -259,7 +286,68 @@ static struct {
     struct peer *idle[PEERS_MAX];
     unsigned idle_count, open_count, connections;
     int64_t longest;
+    SSL_CTX *tls; /* NULL: plain */
+    bool resumes;
+    SSL_SESSION *session; /* the latest ticket */
+    uint64_t full, resumed;
 } run;
+
+/* ---- TLS ---- */
+
+/* Copied: OpenSSL marks a session of TLS 1.3 as used up with its connection. */
+static int keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    (void)ssl;
+    if (run.resumes) {
+        SSL_SESSION_free(run.session);
+        run.session = SSL_SESSION_dup(session);
+    }
+    return 0;
+}
+
+static void start_tls(const char *what)
+{
+    int version = strncmp(what, "1.2", 3) == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
+    char groups[] = "X25519:P-256"; /* the second for certificates */
+    run.resumes = strcmp(what + 3, "-resumed") == 0;
+    CHECK(run.resumes || what[3] == '\0');
+    run.tls = SSL_CTX_new(TLS_client_method());
+    CHECK(run.tls != NULL);
+    CHECK(SSL_CTX_set_min_proto_version(run.tls, version) == 1);
+    CHECK(SSL_CTX_set_max_proto_version(run.tls, version) == 1);
+    CHECK(SSL_CTX_set1_groups_list(run.tls, groups) == 1);
+    CHECK(SSL_CTX_set_ciphersuites(run.tls, "TLS_AES_128_GCM_SHA256") == 1);
+    CHECK(SSL_CTX_set_cipher_list(
+              run.tls, "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256") == 1);
+    SSL_CTX_set_mode(run.tls, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(run.tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(run.tls, keep_session);
+}
+
+static void begin_tls(struct peer *peer)
+{
+    peer->ssl = SSL_new(run.tls);
+    CHECK(peer->ssl != NULL && SSL_set_fd(peer->ssl, peer->fd) == 1);
+    SSL_set_connect_state(peer->ssl);
+    SSL_SESSION *session = run.session == NULL ? NULL : SSL_SESSION_dup(run.session);
+    CHECK(session == NULL || SSL_set_session(peer->ssl, session) == 1);
+    SSL_SESSION_free(session);
+}
+
+/* -1: failed, 0: not yet, 1: done. */
+static int shake_hands(const struct peer *peer)
+{
+    int code = peer->ssl == NULL ? 1 : SSL_do_handshake(peer->ssl);
+    if (code == 1) {
+        bool is_resumed = peer->ssl != NULL && SSL_session_reused(peer->ssl) == 1;
+        run.full += peer->ssl != NULL && !is_resumed;
+        run.resumed += is_resumed;
+        return 1;
+    }
+    return SSL_get_error(peer->ssl, code) == SSL_ERROR_WANT_READ ? 0 : -1;
+}
+
+/* ---- Requests ---- */
 
 static void make_request(unsigned body)
 {
@@ -276,7 +364,10 @@ static void make_request(unsigned body)
 static void begin_request(struct peer *peer)
 {
     peer->is_busy = true;
-    if (send(peer->fd, run.request, run.request_len, MSG_NOSIGNAL) < 0 && errno != EPIPE) {
+    if (peer->ssl != NULL) {
+        /* What is lost here shows at the read. */
+        (void)SSL_write(peer->ssl, run.request, (int)run.request_len);
+    } else if (send(peer->fd, run.request, run.request_len, MSG_NOSIGNAL) < 0 && errno != EPIPE) {
         CHECK(errno == ECONNRESET || errno == EAGAIN);
     }
 }
@@ -362,6 +453,18 @@ static void forget_idle(const struct peer *peer)
     }
 }
 
+static void client_handshake(struct peer *peer)
+{
+    int code = shake_hands(peer);
+    if (code < 0) {
+        run.failed++;
+        finish_one(peer, false);
+    } else if (code > 0) {
+        peer->is_shaking = false;
+        begin_request(peer);
+    }
+}
+
 static void client_event(struct peer *peer)
 {
     if (peer->is_connecting) {
@@ -375,10 +478,22 @@ static void client_event(struct peer *peer)
         }
         peer->is_connecting = false;
         watch(peer, EPOLLIN, EPOLL_CTL_MOD);
-        begin_request(peer);
+        if (run.tls == NULL) {
+            begin_request(peer);
+            return;
+        }
+        begin_tls(peer);
+        peer->is_shaking = true;
+    }
+    if (peer->is_shaking) {
+        client_handshake(peer);
         return;
     }
-    if (!peer->is_busy) { /* an idle one ended */
+    if (!peer->is_busy) { /* an idle one ended, or got a ticket */
+        char byte;
+        if (peer->ssl != NULL && receive(peer, &byte, 1) < 0 && errno == EAGAIN) {
+            return;
+        }
         forget_idle(peer);
         drop(peer);
         return;
@@ -413,9 +528,13 @@ static void tell(void)
 {
     double seconds = (double)(now_us() - run.start) / 1e6;
     qsort(run.latencies, run.samples, sizeof *run.latencies, compare);
-    printf("%llu %llu %.0f %u %u %lld\n", (unsigned long long)run.answered,
+    printf("%llu %llu %.0f %u %u %lld", (unsigned long long)run.answered,
            (unsigned long long)run.failed, (double)run.answered / seconds,
            quantile(run.latencies, 0.5), quantile(run.latencies, 0.99), (long long)run.longest);
+    if (run.tls != NULL) {
+        printf(" %llu %llu", (unsigned long long)run.full, (unsigned long long)run.resumed);
+    }
+    puts("");
 }
 
 static void start_due(void)
@@ -433,6 +552,22 @@ static void start_due(void)
     }
 }
 
+/* One connection ahead of all others, for its ticket. */
+static void get_ticket(void)
+{
+    struct epoll_event event;
+    int64_t deadline = now_us() + 3000000;
+    start_one(now_us());
+    while (run.answered + run.failed == 0 && now_us() < deadline) {
+        if (epoll_wait(epoll, &event, 1, 100) == 1) {
+            client_event(event.data.ptr);
+        }
+    }
+    run.answered = run.failed = run.begun = run.full = 0;
+    run.samples = 0;
+    run.longest = 0;
+}
+
 static int load(unsigned seconds, unsigned connections)
 {
     struct epoll_event events[EVENTS];
@@ -447,6 +582,9 @@ static int load(unsigned seconds, unsigned connections)
     }
     run.latencies = malloc(SAMPLES_MAX * sizeof *run.latencies);
     CHECK(run.latencies != NULL);
+    if (run.resumes) {
+        get_ticket();
+    }
     run.start = now_us();
     run.end = run.start + (int64_t)seconds * 1000000;
     for (unsigned i = 0; run.rate <= 0 && i < connections; i++) {
@@ -523,13 +661,19 @@ int main(int count, char **arguments)
         delay_us = number(arguments, count, 5);
         return serve(run.port, number(arguments, count, 3));
     }
-    if (strcmp(what, "load") == 0 && count == 8) {
+    if (strcmp(what, "load") == 0 && count >= 8) {
+        if (count > 8) {
+            start_tls(arguments[8]);
+        }
         run.closes = strcmp(arguments[7], "close") == 0;
         run.rate = number(arguments, count, 5);
         make_request(number(arguments, count, 6));
         return load(number(arguments, count, 3), number(arguments, count, 4));
     }
     if (strcmp(what, "idle") == 0) {
+        if (count > 5) {
+            start_tls(arguments[5]);
+        }
         make_request(0);
         return idle(number(arguments, count, 3), number(arguments, count, 4));
     }
