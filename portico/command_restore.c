@@ -28,6 +28,9 @@ struct restoration {
     bool has_other_keys;
 };
 
+/* The log and its index belong to the store, which goes last, and comes back first. */
+static const char *const endings[] = {"-wal", "-shm", ""};
+
 /* ---- Before ---- */
 
 static int refuse_use(const struct restoration *restoration)
@@ -106,35 +109,101 @@ static int make_aside(struct restoration *restoration)
                : 0;
 }
 
-/* The log and its index belong to the old one. The lock stays: it is nobody's content. */
+static void name_places(const struct restoration *restoration, const char *ending,
+                        char here[PATH_MAX], char aside[PATH_MAX])
+{
+    snprintf(here, PATH_MAX, "%.4000s%s", restoration->file, ending);
+    snprintf(aside, PATH_MAX, "%.4000s/" ARCHIVE_STORE "%s", restoration->replaced, ending);
+}
+
+/* Never over another one; where links are unknown, as far as can be seen. */
+static int move(const char *from, const char *to)
+{
+    struct stat status;
+    if (link(from, to) == 0) {
+        (void)unlink(from);
+        return 0;
+    }
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS) {
+        return -errno;
+    }
+    if (lstat(to, &status) == 0) {
+        return -EEXIST;
+    }
+    return rename(from, to) < 0 ? -errno : 0;
+}
+
+static void move_back(struct restoration *restoration)
+{
+    bool is_back = true;
+    for (size_t i = ARRAY_LEN(endings); i-- > 0 && is_back;) {
+        char here[PATH_MAX];
+        char aside[PATH_MAX];
+        name_places(restoration, endings[i], here, aside);
+        int r = move(aside, here);
+        is_back = r == 0 || r == -ENOENT;
+    }
+    if (!is_back || rmdir(restoration->replaced) < 0) {
+        fprintf(restoration->operation->err, "    hint: what was there is in %s\n",
+                restoration->replaced);
+    }
+}
+
+/* A log without its store is moved as well: it would be read into the new one. The lock stays: it
+ * is nobody's content. */
+static bool is_there(const struct restoration *restoration)
+{
+    bool found = false;
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+        char path[PATH_MAX];
+        struct stat status;
+        snprintf(path, sizeof path, "%.4000s%s", restoration->file, endings[i]);
+        found = found || lstat(path, &status) == 0;
+    }
+    return found;
+}
+
 static int move_aside(struct restoration *restoration)
 {
-    static const char *const endings[] = {"-wal", "-shm", ""};
-    int status = make_aside(restoration);
-    for (size_t i = 0; i < ARRAY_LEN(endings) && status == 0; i++) {
-        char from[PATH_MAX];
-        char to[PATH_MAX];
-        snprintf(from, sizeof from, "%.4000s%s", restoration->file, endings[i]);
-        snprintf(to, sizeof to, "%.4000s/" ARCHIVE_STORE "%s", restoration->replaced, endings[i]);
-        if (rename(from, to) < 0 && errno != ENOENT) {
-            status =
-                operation_fail(restoration->operation, "cannot move %s: %s", from, strerror(errno));
+    if (make_aside(restoration) != 0) {
+        return EXIT_STATUS_FAILED;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+        char here[PATH_MAX];
+        char aside[PATH_MAX];
+        name_places(restoration, endings[i], here, aside);
+        if (rename(here, aside) < 0 && errno != ENOENT) {
+            operation_fail(restoration->operation, "cannot move %s: %s", here, strerror(errno));
+            move_back(restoration);
+            return EXIT_STATUS_FAILED;
         }
     }
-    return status;
+    return 0;
+}
+
+/* Where somebody has made a store meanwhile, the old log would be read into that. */
+static int fail_to_place(struct restoration *restoration, int code)
+{
+    operation_fail(restoration->operation, "cannot name it %s: %s", restoration->file,
+                   strerror(-code));
+    if (restoration->replaced[0] != '\0' && code != -EEXIST) {
+        move_back(restoration);
+    } else if (restoration->replaced[0] != '\0') {
+        fprintf(restoration->operation->err, "    hint: what was there is in %s\n",
+                restoration->replaced);
+    }
+    return EXIT_STATUS_FAILED;
 }
 
 static int put_in_place(struct restoration *restoration)
 {
     struct error error = {.line = 0};
-    int status = access(restoration->file, F_OK) == 0 ? move_aside(restoration) : 0;
-    if (status != 0) {
-        return status;
+    if (is_there(restoration) && move_aside(restoration) != 0) {
+        return EXIT_STATUS_FAILED;
     }
-    if (renameat2(AT_FDCWD, restoration->draft, AT_FDCWD, restoration->file, RENAME_NOREPLACE) <
-        0) {
-        return operation_fail(restoration->operation, "cannot name it %s: %s", restoration->file,
-                              strerror(errno));
+    int r = move(restoration->draft, restoration->file);
+    if (r < 0) {
+        return fail_to_place(restoration, r);
     }
     restoration->draft[0] = '\0';
     return archive_flush_directory(restoration->location, &error) < 0

@@ -2,11 +2,16 @@
 /* portico backup, verify and restore. */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "runner.h"
@@ -137,8 +142,42 @@ Test(command_backup, what_is_no_backup_is_never_replaced)
     cr_assert_eq(mkdir(copy, 0700), 0);
     char *path = write_file(copy, "precious", STR("!"));
     expect_refused(FLEET("backup", copy, "--force"), "is no backup");
+    free(write_file(copy, "MANIFEST", STR("include README.md\n")));
+    expect_refused(FLEET("backup", copy, "--force"), "is no backup");
     cr_expect_eq(access(path, F_OK), 0);
     free(path);
+}
+
+/* As file systems do that know only plain renaming. */
+static void refuse_flags(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[4])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {ARRAY_LEN(code), code};
+    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) {
+        SKIP_TEST("system calls cannot be refused here");
+    }
+    errno = 0;
+    cr_assert(renameat2(AT_FDCWD, copy, AT_FDCWD, copy, RENAME_NOREPLACE) < 0 && errno == EINVAL);
+}
+
+Test(command_backup, plain_renaming_is_enough)
+{
+    refuse_flags();
+    expect_done(FLEET("backup", copy));
+    expect_refused(FLEET("backup", copy), "there already");
+    expect_done(FLEET("backup", copy, "--force"));
+    expect_done(FLEET("verify", copy));
+    cr_expect_eq(count_names(site.directory, "copy"), 1);
+    expect_done(FLEET("restore", copy, "--force"));
+    cr_expect_eq(count_names(site.location, "replaced-"), 1);
 }
 
 Test(command_backup, a_full_disk_leaves_nothing)
@@ -221,6 +260,46 @@ Test(command_backup, a_store_that_is_there_is_moved_aside_only_when_told)
     json_t *array = run_array(&list);
     cr_expect_eq(json_array_size(array), 2);
     json_decref(array);
+}
+
+Test(command_backup, a_log_without_its_store_is_moved_aside)
+{
+    char path[1024];
+    expect_done(FLEET("backup", copy));
+    snprintf(path, sizeof path, "%s/portico.db", site.location);
+    cr_assert_eq(unlink(path), 0);
+    free(write_file(site.location, "portico.db-wal", STR("garbage")));
+    RUN run = FLEET("restore", copy, "--json");
+    json_t *array = run_array(&run);
+    snprintf(path, sizeof path, "%s/portico.db-wal",
+             json_string_value(run_member(array, 0, "replaced")));
+    size_t len = 0;
+    char *text = read_file(path, &len);
+    cr_expect_eq(len, 7, "%s", path);
+    free(text);
+    json_decref(array);
+    expect_done(FLEET("agents", "list"));
+}
+
+Test(command_backup, what_cannot_be_moved_aside_wholly_comes_back)
+{
+    char path[1024];
+    expect_done(FLEET("backup", copy));
+    free(write_file(site.location, "portico.db-wal", STR("")));
+    free(write_file(site.location, "portico.db-shm", STR("")));
+    snprintf(path, sizeof path, "%s/portico.db-shm", site.location);
+    /* A file that something is mounted on keeps its name. */
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount(path, path, NULL, MS_BIND, NULL) < 0) {
+        SKIP_TEST("mounting takes root");
+    }
+    expect_refused(FLEET("restore", copy, "--force"), "cannot move ");
+    cr_expect_eq(count_names(site.location, "replaced-"), 0);
+    cr_expect_eq(count_names(site.location, ".new"), 0);
+    cr_expect_eq(count_names(site.location, "portico.db-wal"), 1);
+    cr_assert_eq(umount2(path, MNT_DETACH), 0);
+    expect_done(FLEET("agents", "list"));
 }
 
 Test(command_backup, a_store_in_use_is_not_replaced)
