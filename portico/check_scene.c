@@ -16,8 +16,6 @@
 #include "check.h"
 #include "config/config.h"
 
-#define SERVICE_USER "portico" /* whom packages make */
-
 enum {
     ENTRY_BYTES = 16 * 1024,
     FINDINGS_BYTES_MAX = 1 << 20,
@@ -128,8 +126,11 @@ NO_RETURN static void look(const struct check_scene *scene, check_function *func
     struct check_report report;
     check_report_init(&report);
     report.relay = relay;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent || (as_service && become_service(scene) < 0)) {
+    if (as_service && become_service(scene) < 0) {
+        _exit(1);
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* another user would clear it */
+    if (getppid() != parent) {
         _exit(1);
     }
     function(&report, scene);
