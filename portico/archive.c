@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "archive_sum.h"
+#include "progress.h"
 #include "table.h"
 
 enum {
@@ -284,8 +285,9 @@ static int put_manifest(const struct archive *archive, const struct store_inspec
             "# portico backup 1\n"
             "# made %s\n"
             "# schema %lld\n"
+            "# files %zu\n"
             "# agents %llu requests %llu responses %llu messages %llu\n",
-            time_format(made, time), (long long)inspection->schema,
+            time_format(made, time), (long long)inspection->schema, archive->count,
             (unsigned long long)counts->agents[0], (unsigned long long)counts->requests,
             (unsigned long long)counts->responses, (unsigned long long)counts->messages);
     for (size_t i = 0; i < archive->count; i++) {
@@ -389,6 +391,9 @@ static int rename_at_once(struct archive *archive)
 
 static int take_name(struct archive *archive, struct error *error)
 {
+    if (progress_is_interrupted()) {
+        return error_set(error, -ECANCELED, "the copy was given up");
+    }
     int r = rename_at_once(archive);
     if (r == -EINVAL || r == -ENOSYS || r == -EOPNOTSUPP) {
         r = rename_plainly(archive); /* NFS, for one, knows no other way */

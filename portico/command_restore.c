@@ -64,6 +64,39 @@ static int refuse_store(const struct restoration *restoration)
     return EXIT_STATUS_FAILED;
 }
 
+/* What root made there, its owner could not use. While there is no place yet, its owner is to be
+ * the one whom packages made for it. */
+static int become_owner(const struct restoration *restoration)
+{
+    const struct operation *operation = restoration->operation;
+    const char *location = restoration->location;
+    struct owner owner;
+    int r = 0;
+    if (geteuid() == 0 && access(location, F_OK) < 0 && owner_find(SERVICE_USER, &owner) == 0) {
+        r = mkdir(location, 0700) < 0 ? -errno : owner_give(location, &owner);
+    }
+    if (r < 0) {
+        return operation_fail(operation, "cannot create %s: %s", location, strerror(-r));
+    }
+    r = owner_become(location);
+    return r < 0 ? operation_fail(operation, "cannot become the owner of %s: %s", location,
+                                  strerror(-r))
+                 : 0;
+}
+
+/* Who was root a moment ago may wonder. */
+static int fail_to_read(const struct restoration *restoration, int code, const struct error *error)
+{
+    const struct operation *operation = restoration->operation;
+    operation_fail(operation, "%s", error->message);
+    if (code == -EACCES) {
+        fprintf(operation->err,
+                "    hint: the store's owner must be able to read it: chown -R %u: %s\n",
+                (unsigned)geteuid(), restoration->backup);
+    }
+    return EXIT_STATUS_FAILED;
+}
+
 /* ---- The copy ---- */
 
 static int copy(struct restoration *restoration)
@@ -258,7 +291,11 @@ static void tell(const struct restoration *restoration)
         json_open(&json, NULL, '{');
         json_put_str(&json, "location", str_from(restoration->location));
         json_put_known(&json, "replaced", str_from(restoration->replaced));
-        json_put_bool(&json, "same_keys", !restoration->has_other_keys);
+        if (restoration->facts.has_keys) {
+            json_put_bool(&json, "same_keys", !restoration->has_other_keys);
+        } else {
+            json_put_known(&json, "same_keys", STR(""));
+        }
         json_put_uint(&json, "agents", counts->agents[0]);
         json_put_uint(&json, "requests", counts->requests);
         json_put_uint(&json, "responses", counts->responses);
@@ -283,36 +320,37 @@ static int carry_out(struct restoration *restoration)
 {
     const struct operation *operation = restoration->operation;
     struct error error = {.line = 0};
-    /* What root made there, its owner could not use. */
-    int r = owner_become(restoration->location);
-    if (r < 0) {
-        return operation_fail(operation, "cannot become the owner of %s: %s", restoration->location,
-                              strerror(-r));
-    }
     snprintf(restoration->file, sizeof restoration->file, "%.4000s/portico.db",
              restoration->location);
-    int status = refuse_store(restoration);
+    int status = become_owner(restoration);
+    status = status != 0 ? status : refuse_store(restoration);
     status = status != 0 ? status : refuse_use(restoration);
     if (status != 0) {
         return status;
     }
-    if (archive_verify(restoration->backup, USEC_NEVER, &restoration->facts, &error) < 0) {
-        return operation_fail(operation, "%s", error.message);
+    int r = archive_verify(restoration->backup, USEC_NEVER, &restoration->facts, &error);
+    if (r < 0) {
+        return fail_to_read(restoration, r, &error);
     }
     status = copy(restoration);
     status = status != 0 ? status : refuse_use(restoration); /* somebody may have started one */
+    if (status == 0 && progress_is_interrupted()) {
+        return operation_fail(operation, "the copy was given up");
+    }
     return status != 0 ? status : put_in_place(restoration);
 }
 
 int command_restore(const struct operation *operation)
 {
     struct restoration *restoration = calloc(1, sizeof *restoration);
+    struct progress_hold hold;
     if (restoration == NULL) {
         return operation_fail(operation, "out of memory");
     }
     restoration->operation = operation;
     restoration->backup = operation->arguments[0];
     restoration->location = config_str(operation->config, "Datastore.location");
+    progress_hold(&hold);
     int status = carry_out(restoration);
     if (status == 0) {
         compare_keys(restoration);
@@ -321,6 +359,7 @@ int command_restore(const struct operation *operation)
     if (restoration->draft[0] != '\0') {
         (void)unlink(restoration->draft);
     }
+    progress_release(&hold);
     free(restoration);
     return status;
 }

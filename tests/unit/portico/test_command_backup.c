@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -14,6 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "archive.h"
+#include "progress.h"
 #include "runner.h"
 #include "support/support.h"
 
@@ -239,6 +242,46 @@ Test(command_backup, a_manifest_does_not_lead_elsewhere)
     expect_refused(FLEET("verify", copy), "a line that is none of ours");
 }
 
+Test(command_backup, a_manifest_that_was_cut_short_is_told)
+{
+    char path[1024];
+    size_t len;
+    expect_done(FLEET("backup", copy));
+    snprintf(path, sizeof path, "%s/MANIFEST", copy);
+    char *text = read_file(path, &len);
+    cr_assert_not_null(text);
+    while (len > 1 && text[len - 2] != '\n') {
+        len--;
+    }
+    cr_assert_eq(truncate(path, (off_t)len - 1), 0);
+    free(text);
+    expect_refused(FLEET("verify", copy), "MANIFEST has lost lines");
+}
+
+Test(command_backup, a_name_may_have_dots_in_it)
+{
+    char *other = write_file(site.directory, "site..yaml", STR("Frontend.max_queue_size: 77\n"));
+    expect_done(FLEET("-c", other, "backup", copy));
+    expect_done(FLEET("verify", copy));
+    free(other);
+}
+
+Test(command_backup, after_a_signal_no_backup_gets_its_name)
+{
+    static struct archive archive;
+    const struct store_inspection inspection = {.schema = 1};
+    struct progress_hold hold;
+    struct error error = {.line = 0};
+    progress_hold(&hold);
+    cr_assert_eq(archive_begin(&archive, copy, false, &error), 0, "%s", error.message);
+    cr_assert_eq(archive_put(&archive, "keys/ca.pem", STR("!"), &error), 0);
+    cr_assert_eq(raise(SIGHUP), 0);
+    cr_expect_eq(archive_publish(&archive, &inspection, 0, &error), -ECANCELED);
+    archive_done(&archive);
+    progress_release(&hold);
+    cr_expect_eq(count_names(site.directory, "copy"), 0);
+}
+
 Test(command_backup, what_is_no_backup_is_not_verified)
 {
     expect_refused(FLEET("verify", site.directory), "MANIFEST");
@@ -309,6 +352,45 @@ Test(command_backup, a_store_in_use_is_not_replaced)
     site_agent(3, STORE_ENROLLED); /* and it stays open */
     expect_refused(FLEET("restore", copy, "--force"), "is in use");
     cr_expect_eq(count_names(site.location, "replaced-"), 0);
+}
+
+/* A machine with a user portico, as far as this test sees. */
+static bool make_user(void)
+{
+    char *path =
+        write_file(site.directory, "passwd",
+                   STR("root:x:0:0::/:/bin/sh\nportico:x:64990:64990::/:/usr/sbin/nologin\n"));
+    bool is_made = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+                   mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+                   chmod(path, 0644) == 0 && mount(path, "/etc/passwd", NULL, MS_BIND, NULL) == 0;
+    free(path);
+    return is_made;
+}
+
+Test(command_backup, a_store_on_a_new_machine_is_the_services)
+{
+    char parameter[700];
+    char place[600];
+    struct stat status;
+    expect_done(FLEET("backup", copy));
+    if (!make_user()) {
+        SKIP_TEST("mounting takes root");
+    }
+    snprintf(place, sizeof place, "%s/fresh", site.directory);
+    snprintf(parameter, sizeof parameter, "Datastore.location=%s", place);
+    cr_assert_eq(chmod(site.directory, 0711), 0);
+    expect_refused(FLEET("-p", parameter, "restore", copy), "able to read it: chown -R 64990: ");
+    cr_assert_eq(stat(place, &status), 0);
+    cr_expect_eq(status.st_uid, 64990);
+}
+
+Test(command_backup, a_backup_without_keys_says_nothing_of_them)
+{
+    expect_done(FLEET("backup", copy, "--store-only"));
+    RUN run = FLEET("restore", copy, "--force", "--json");
+    json_t *array = run_array(&run);
+    cr_expect(json_is_null(run_member(array, 0, "same_keys")));
+    json_decref(array);
 }
 
 Test(command_backup, other_keys_are_told)
