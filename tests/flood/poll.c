@@ -224,6 +224,10 @@ void poll_abandon(struct poll *poll)
 static void run_job(struct job *job, struct workbench *bench)
 {
     struct poll *poll = CONTAINER_OF(job, struct poll, job);
+    poll->is_skipped = atomic_load(&poll->worker->is_over);
+    if (poll->is_skipped) {
+        return; /* thousands may wait for us, and nobody waits for them any more */
+    }
     if (bench == NULL) {
         poll->code = -1;
         poll->fault = FAULT_GENERATOR;
@@ -246,7 +250,9 @@ static void read_letter(struct poll *poll, enum fault fault)
 static void job_done(struct task *task)
 {
     struct poll *poll = CONTAINER_OF(task, struct poll, job.done);
-    if (poll->state == POLL_READ) {
+    if (poll->is_skipped) {
+        poll_abandon(poll);
+    } else if (poll->state == POLL_READ) {
         read_letter(poll, poll->fault);
     } else if (poll->code < 0) {
         fail(poll, FAULT_GENERATOR);

@@ -22,7 +22,10 @@ enum {
     CLOSING_AT_ONCE = 256, /* closing polls of a thread */
 };
 #define ERROR_PAUSE (60 * USEC_PER_SEC) /* of real agents */
-#define CLOSING_PAUSE USEC_PER_SEC      /* after a closing poll that failed */
+/* For agents that are due while no poll is free: there may be a hundred thousand of them, and what
+ * holds the polls up is the crew, which wants the processors. */
+#define SHORTAGE_PAUSE (100 * USEC_PER_MSEC)
+#define CLOSING_PAUSE USEC_PER_SEC /* after a closing poll that failed */
 
 /* An agent does not know its worker, which would be 8 bytes a million times; its thread does. */
 static _Thread_local struct worker *current_worker;
@@ -62,7 +65,7 @@ static void on_agent_due(struct timer *timer, usec_t now)
     /* First, as a poll that fails at once arms it again. */
     worker->retrying -= worker->is_ending;
     if (!start_poll(worker, agent, agent->due)) {
-        loop_arm(worker->loop, &agent->timer, now + USEC_PER_MSEC);
+        loop_arm(worker->loop, &agent->timer, now + SHORTAGE_PAUSE);
         worker->retrying += worker->is_ending;
     }
 }

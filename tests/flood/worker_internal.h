@@ -4,6 +4,7 @@
 #define PORTICO_FLOOD_WORKER_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/list.h"
 #include "client.h"
@@ -31,7 +32,8 @@ struct poll {
     enum fault fault; /* found by the crew */
     bool is_closing;  /* begun when the run was over: it enters no figure but its own */
     int code;
-    char *head; /* of the request; owned, HEAD_BYTES */
+    bool is_skipped; /* by the crew, at the end of the run */
+    char *head;      /* of the request; owned, HEAD_BYTES */
 };
 
 LIST_DECLARE(poll_list, struct poll, link);
@@ -77,8 +79,8 @@ struct worker {
     size_t group_count;
     size_t fresh_groups; /* so far */
     bool is_outage;
-    bool is_ending; /* the plan is over: what is under way is awaited, what is owed is sent */
-    bool is_over;   /* nobody waits any longer */
+    bool is_ending;      /* the plan is over: what is under way is awaited, what is owed is sent */
+    atomic_bool is_over; /* nobody waits any longer; the crew looks, too */
     bool is_settling;
     size_t settled;  /* agents that were looked at for what they owe */
     size_t retrying; /* agents that owe and whose timer is armed, while is_ending */
