@@ -16,14 +16,16 @@
 
 enum { HEAD_MAX = 8 * 1024, FIELDS_MAX = 64, HEAD_OUT_MAX = 1024 };
 
-/* Whoever asks for the status page within a second is shown the same. */
+/* Whoever asks for the status page within a second is shown the same; and while one is being made,
+ * the last one, unless that is old. */
 #define PAGE_TIME USEC_PER_SEC
+#define PAGE_TIME_MAX (10 * USEC_PER_SEC)
 
 struct admin_http {
     struct admin_server *server;
     struct history *history;
     struct buffer page;
-    usec_t page_at;
+    usec_t page_at, asked_at;
     size_t metrics_bytes; /* of the last answer, and some more */
     char page_policy[STATUS_PAGE_POLICY_SIZE];
 };
@@ -89,14 +91,21 @@ static void keep_page(struct admin_http *http, struct str page, usec_t now)
     }
 }
 
+static bool is_fresh(const struct admin_http *http, usec_t now)
+{
+    usec_t limit = now - http->asked_at < PAGE_TIME ? PAGE_TIME_MAX : PAGE_TIME;
+    return buffer_size(&http->page) > 0 && now - http->page_at < limit;
+}
+
 static void answer_page(struct admin_stream *stream)
 {
-    const struct admin_http *http = stream->context;
+    struct admin_http *http = stream->context;
     usec_t now = loop_now(balancer_loop(stream->balancer));
-    if (buffer_size(&http->page) > 0 && now - http->page_at < PAGE_TIME) {
+    if (is_fresh(http, now)) {
         put_answer(stream, 200, html_type, NULL, buffer_view(&http->page));
         return;
     }
+    http->asked_at = now;
     stream->is_page = true;
     admin_stream_call_page(stream, http->history);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "archive_sum.h"
+#include "progress.h"
 #include "table.h"
 
 enum {
@@ -135,6 +136,19 @@ static void remove_tree(const char *path, unsigned depth)
 
 /* ---- An archive ---- */
 
+/* Other programs call their files so, too. */
+static bool is_manifest(const char *path)
+{
+    static const char beginning[] = "# portico backup ";
+    char bytes[sizeof beginning - 1];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd < 0 ? -1 : read(fd, bytes, sizeof bytes);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return n == (ssize_t)sizeof bytes && memcmp(bytes, beginning, sizeof bytes) == 0;
+}
+
 static int refuse_existing(const struct archive *archive, struct error *error)
 {
     char manifest[PATH_MAX];
@@ -143,7 +157,7 @@ static int refuse_existing(const struct archive *archive, struct error *error)
         return errno == ENOENT ? 0 : error_set_errno(error, -errno, "cannot use %s", archive->path);
     }
     int r = join(manifest, archive->path, ARCHIVE_MANIFEST, error);
-    if (r == 0 && (!S_ISDIR(status.st_mode) || access(manifest, F_OK) < 0)) {
+    if (r == 0 && (!S_ISDIR(status.st_mode) || !is_manifest(manifest))) {
         return error_set(error, -ENOTDIR, "%s is there, and is no backup", archive->path);
     }
     return r < 0 || archive->may_replace
@@ -271,8 +285,9 @@ static int put_manifest(const struct archive *archive, const struct store_inspec
             "# portico backup 1\n"
             "# made %s\n"
             "# schema %lld\n"
+            "# files %zu\n"
             "# agents %llu requests %llu responses %llu messages %llu\n",
-            time_format(made, time), (long long)inspection->schema,
+            time_format(made, time), (long long)inspection->schema, archive->count,
             (unsigned long long)counts->agents[0], (unsigned long long)counts->requests,
             (unsigned long long)counts->responses, (unsigned long long)counts->messages);
     for (size_t i = 0; i < archive->count; i++) {
@@ -332,8 +347,36 @@ static int flush_parent(const struct archive *archive, struct error *error)
     return archive_flush_directory(parent, error);
 }
 
+/* The old one leads another name for a moment, and comes back if this fails. */
+static int replace_plainly(struct archive *archive)
+{
+    char aside[PATH_MAX];
+    snprintf(aside, sizeof aside, "%.4000s.%ld.old", archive->path, (long)getpid());
+    if (rename(archive->path, aside) < 0) {
+        return -errno;
+    }
+    if (rename(archive->draft, archive->path) < 0) {
+        int code = errno;
+        (void)rename(aside, archive->path);
+        return -code;
+    }
+    memcpy(archive->draft, aside, sizeof aside); /* what is removed at the end */
+    return 0;
+}
+
+/* rename(2) replaces no directory that has something in it. */
+static int rename_plainly(struct archive *archive)
+{
+    if (rename(archive->draft, archive->path) == 0) {
+        archive->draft[0] = '\0';
+        return 0;
+    }
+    bool is_there = errno == EEXIST || errno == ENOTEMPTY;
+    return is_there && archive->may_replace ? replace_plainly(archive) : -errno;
+}
+
 /* In one step, so that at every moment there is a whole one. */
-static int take_name(struct archive *archive, struct error *error)
+static int rename_at_once(struct archive *archive)
 {
     if (renameat2(AT_FDCWD, archive->draft, AT_FDCWD, archive->path, RENAME_NOREPLACE) == 0) {
         archive->draft[0] = '\0';
@@ -343,7 +386,19 @@ static int take_name(struct archive *archive, struct error *error)
         renameat2(AT_FDCWD, archive->draft, AT_FDCWD, archive->path, RENAME_EXCHANGE) == 0) {
         return 0; /* what is removed at the end is the old one */
     }
-    return error_set_errno(error, -errno, "cannot name it %s", archive->path);
+    return -errno;
+}
+
+static int take_name(struct archive *archive, struct error *error)
+{
+    if (progress_is_interrupted()) {
+        return error_set(error, -ECANCELED, "the copy was given up");
+    }
+    int r = rename_at_once(archive);
+    if (r == -EINVAL || r == -ENOSYS || r == -EOPNOTSUPP) {
+        r = rename_plainly(archive); /* NFS, for one, knows no other way */
+    }
+    return r < 0 ? error_set_errno(error, r, "cannot name it %s", archive->path) : 0;
 }
 
 int archive_publish(struct archive *archive, const struct store_inspection *inspection, usec_t made,

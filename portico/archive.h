@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A backup: a directory (0700) with the store, copies of the files that the configuration was read
- * from, the keys that are in effect, and a manifest, which sha256sum(1) -c understands:
+ * from, the keys that are in effect, and a manifest, which sha256sum(1) -c understands
+ * and which says how many files it names, so that a part of it is not taken for the whole:
  *
  *     # portico backup 1
  *     # made 2026-05-01T12:34:56Z
  *     # schema 1
+ *     # files 1
  *     # agents 12 requests 34 responses 56 messages 78
  *     # from configuration/0-portico.yaml /etc/portico/portico.yaml
  *     HASH  portico.db
@@ -53,7 +55,8 @@ MUST_CHECK int archive_put(struct archive *archive, const char *name, struct str
 MUST_CHECK int archive_copy(struct archive *archive, const char *name, const char *source,
                             struct error *error);
 
-/* Write the manifest and give the archive its name; the one that was there is gone then. */
+/* Write the manifest and give the archive its name; the one that was there is gone then.
+ * -ECANCELED: progress_is_interrupted(). */
 MUST_CHECK int archive_publish(struct archive *archive, const struct store_inspection *inspection,
                                usec_t made, struct error *error);
 
@@ -71,8 +74,8 @@ struct archive_facts {
 };
 
 /* Whether each file is as it was written, and the store whole. 0; -ENOENT: there is no manifest;
- * -EBADMSG: a file was changed or lost; -EUCLEAN: the store is damaged; or another errno. With
- * words. */
+ * -EBADMSG: a file was changed or lost, or a line of the manifest; -EUCLEAN: the store is damaged;
+ * or another errno. With words. */
 MUST_CHECK int archive_verify(const char *path, usec_t patience, struct archive_facts *facts,
                               struct error *error);
 

@@ -15,8 +15,13 @@ enum { LINE_SIZE = PATH_MAX + 256, SUM_LENGTH = ARCHIVE_SUM_SIZE - 1 };
 /* It shall not lead elsewhere. */
 static bool is_name(struct str name)
 {
-    return name.len > 0 && name.len < ARCHIVE_NAME_SIZE && name.data[0] != '/' &&
-           memmem(name.data, name.len, "..", 2) == NULL;
+    struct str rest = name;
+    struct str part;
+    bool leads_up = false;
+    while (str_split(&rest, '/', &part)) {
+        leads_up = leads_up || str_equal(part, STR(".."));
+    }
+    return name.len > 0 && name.len < ARCHIVE_NAME_SIZE && name.data[0] != '/' && !leads_up;
 }
 
 static int verify_file(const char *path, struct str line, struct archive_facts *facts,
@@ -42,12 +47,15 @@ static int verify_file(const char *path, struct str line, struct archive_facts *
     return 0;
 }
 
-static void read_remark(struct str line, struct archive_facts *facts)
+static void read_remark(struct str line, uint64_t *expected, struct archive_facts *facts)
 {
     if (str_starts_with(line, STR("# made "))) {
         snprintf(facts->made, sizeof facts->made, "%.*s", STR_ARG(str_skip(line, 7)));
     } else if (str_starts_with(line, STR("# agents "))) {
         snprintf(facts->counts, sizeof facts->counts, "%.*s", STR_ARG(str_skip(line, 2)));
+    } else if (str_starts_with(line, STR("# files ")) &&
+               str_to_uint64(str_skip(line, 8), expected) < 0) {
+        *expected = 0; /* as many as no backup has */
     }
 }
 
@@ -56,6 +64,7 @@ static int verify_files(const char *path, FILE *manifest, struct archive_facts *
 {
     char text[LINE_SIZE];
     bool is_first = true;
+    uint64_t expected = UINT64_MAX; /* the manifest does not say */
     int r = 0;
     while (r == 0 && fgets(text, sizeof text, manifest) != NULL) {
         struct str line = str_trim(str_from(text));
@@ -64,14 +73,17 @@ static int verify_files(const char *path, FILE *manifest, struct archive_facts *
         }
         is_first = false;
         if (str_starts_with(line, STR("#"))) {
-            read_remark(line, facts);
+            read_remark(line, &expected, facts);
         } else {
             r = verify_file(path, line, facts, error);
         }
     }
-    return r < 0 || facts->files > 0
+    if (r == 0 && facts->files == 0) {
+        return error_set(error, -EBADMSG, "%s/" ARCHIVE_MANIFEST " names no file", path);
+    }
+    return r < 0 || expected == UINT64_MAX || expected == facts->files
                ? r
-               : error_set(error, -EBADMSG, "%s/" ARCHIVE_MANIFEST " names no file", path);
+               : error_set(error, -EBADMSG, "%s/" ARCHIVE_MANIFEST " has lost lines", path);
 }
 
 static int verify_store(const char *path, usec_t patience, struct archive_facts *facts,

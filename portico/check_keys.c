@@ -154,10 +154,21 @@ static void check_tls_certificate(struct check_report *report, const struct chec
         check_report_mend(report,
                           "put certificate, chain and key of one and the same pair into it");
         check_report_tell(report, FINDING_PROBLEM, "certificate",
-                          key == NULL ? "%s has no private key"
+                          key == NULL ? "%s has no private key, or one with a password"
                                       : "%s: the key is not that of the certificate",
                           path);
     }
+}
+
+/* Nobody is there to type a password. The type is OpenSSL's. */
+/* NOLINTNEXTLINE(readability-non-const-parameter) */
+static int refuse_password(char *password, int size, int writing, void *context)
+{
+    (void)password;
+    (void)size;
+    (void)writing;
+    (void)context;
+    return -1;
 }
 
 static void check_tls_file(struct check_report *report, const struct check_scene *scene,
@@ -178,7 +189,7 @@ static void check_tls_file(struct check_report *report, const struct check_scene
     }
     X509 *certificate = PEM_read_X509(file, NULL, NULL, NULL);
     rewind(file);
-    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, refuse_password, NULL);
     fclose(file);
     if (certificate == NULL) {
         check_report_mend(report, "put certificate, chain and key into it, as PEM");

@@ -14,8 +14,9 @@
 #include "config/config.h"
 
 enum {
-    MEMBERS_MAX = 4096,     /* of a balancer */
-    MEMBERS_AT_A_TIME = 64, /* descriptors are dear in a shell */
+    MEMBERS_MAX = 4096, /* of a balancer */
+    /* A shell gives 1024 descriptors; and all that are silent are to be over in time. */
+    MEMBERS_AT_A_TIME = 512,
     NAMES_SHOWN = 3,
 };
 
@@ -190,14 +191,16 @@ static void tell_unwell(struct check_report *report, const struct member *member
     char text[ADDRESS_TEXT_SIZE];
     address_format(&member->address, text);
     check_report_why(report, "the balancer takes it for down");
-    check_report_mend(report, "look into its log: journalctl -u portico-frontend@%u",
-                      address_port(&member->address));
+    check_report_mend(
+        report,
+        "see whether its machine is reached; then its log: journalctl -u portico-frontend@%u",
+        address_port(&member->address));
     if (member->outcome == ASK_ANSWERED && member->status != 0) {
         check_report_tell(report, FINDING_PROBLEM, "members", "%s answers %u to health checks",
                           text, member->status);
     } else {
         check_report_tell(report, FINDING_PROBLEM, "members",
-                          "%s listens, and gives no answer within %lld s", text,
+                          "%s cannot be reached, or gives no answer within %lld s", text,
                           (long long)(PATIENCE / USEC_PER_SEC));
     }
 }

@@ -16,26 +16,65 @@
 #include "check.h"
 #include "config/config.h"
 
-#define SERVICE_USER "portico" /* whom packages make */
-
 enum {
     ENTRY_BYTES = 16 * 1024,
     FINDINGS_BYTES_MAX = 1 << 20,
     READ_BYTES = 4096,
+    OWNER_PATIENCE_MS = 5000,
 };
 
 /* ---- The scene ---- */
 
-static void choose_service(struct check_scene *scene)
+/* In the child: nothing is written when there is no such place. */
+NO_RETURN static void tell_owner(const char *location, int out)
 {
     struct stat status;
+    struct owner owner;
+    if (stat(location, &status) < 0) {
+        _exit(1);
+    }
+    owner = (struct owner){status.st_uid, status.st_gid};
+    _exit(write(out, &owner, sizeof owner) == (ssize_t)sizeof owner ? 0 : 1);
+}
+
+/* In a process of its own, since a dead disk never answers. False: there is no such place, or none
+ * that answers. */
+static bool find_owner(const char *location, struct owner *owner)
+{
+    int pipes[2];
+    struct owner found;
+    if (pipe2(pipes, O_CLOEXEC) < 0) {
+        return false;
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        tell_owner(location, pipes[1]);
+    }
+    close(pipes[1]);
+    struct pollfd pollfd = {.fd = pipes[0], .events = POLLIN};
+    bool is_over = child > 0 && poll(&pollfd, 1, OWNER_PATIENCE_MS) > 0;
+    bool is_found = is_over && read(pipes[0], &found, sizeof found) == (ssize_t)sizeof found;
+    close(pipes[0]);
+    if (child > 0 && !is_over) {
+        kill(child, SIGKILL);
+    }
+    if (child > 0) {
+        (void)waitpid(child, NULL, is_over ? 0 : WNOHANG);
+    }
+    if (is_found) {
+        *owner = found;
+    }
+    return is_found;
+}
+
+static void choose_service(struct check_scene *scene)
+{
     const char *location =
         scene->config == NULL ? "" : config_str(scene->config, "Datastore.location");
     if (!scene->is_root) {
         scene->service = (struct owner){geteuid(), getegid()};
-    } else if (stat(location, &status) == 0 && status.st_uid != 0) {
-        scene->service = (struct owner){status.st_uid, status.st_gid};
-    } else if (stat(location, &status) == 0 || owner_find(SERVICE_USER, &scene->service) < 0) {
+    } else if (!find_owner(location, &scene->service) &&
+               owner_find(SERVICE_USER, &scene->service) < 0) {
         scene->service = (struct owner){0, 0};
     }
 }
@@ -128,8 +167,11 @@ NO_RETURN static void look(const struct check_scene *scene, check_function *func
     struct check_report report;
     check_report_init(&report);
     report.relay = relay;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent || (as_service && become_service(scene) < 0)) {
+    if (as_service && become_service(scene) < 0) {
+        _exit(1);
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* another user would clear it */
+    if (getppid() != parent) {
         _exit(1);
     }
     function(&report, scene);

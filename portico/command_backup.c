@@ -168,11 +168,13 @@ int command_backup(const struct operation *operation)
     struct archive *archive = calloc(1, sizeof *archive);
     struct store *store = NULL;
     struct store_inspection found;
+    struct progress_hold hold;
     struct error error = {.line = 0};
     if (archive == NULL) {
         return operation_fail(operation, "out of memory");
     }
     int status = operation_open_store(operation, &store);
+    progress_hold(&hold); /* half of one would leave keys lying about */
     if (status == 0) {
         int r = make(operation, archive, store, &found, &error);
         status = r < 0 ? fail(operation, r, &error) : 0;
@@ -181,6 +183,7 @@ int command_backup(const struct operation *operation)
         tell(operation, archive, &found);
     }
     archive_done(archive);
+    progress_release(&hold);
     free(archive);
     store_free(store);
     return status;

@@ -17,7 +17,6 @@
 
 #define DEFAULT_DIRECTORY "/etc/portico"
 #define FILE_NAME "portico.local.yaml"
-#define SERVICE_USER "portico" /* whom packages make */
 
 enum {
     KEY_BITS = 2048,

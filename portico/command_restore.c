@@ -28,6 +28,9 @@ struct restoration {
     bool has_other_keys;
 };
 
+/* The log and its index belong to the store, which goes last, and comes back first. */
+static const char *const endings[] = {"-wal", "-shm", ""};
+
 /* ---- Before ---- */
 
 static int refuse_use(const struct restoration *restoration)
@@ -58,6 +61,39 @@ static int refuse_store(const struct restoration *restoration)
     }
     operation_fail(operation, "there is a store in %s", restoration->location);
     fputs("    hint: --force moves it aside and deletes nothing\n", operation->err);
+    return EXIT_STATUS_FAILED;
+}
+
+/* What root made there, its owner could not use. While there is no place yet, its owner is to be
+ * the one whom packages made for it. */
+static int become_owner(const struct restoration *restoration)
+{
+    const struct operation *operation = restoration->operation;
+    const char *location = restoration->location;
+    struct owner owner;
+    int r = 0;
+    if (geteuid() == 0 && access(location, F_OK) < 0 && owner_find(SERVICE_USER, &owner) == 0) {
+        r = mkdir(location, 0700) < 0 ? -errno : owner_give(location, &owner);
+    }
+    if (r < 0) {
+        return operation_fail(operation, "cannot create %s: %s", location, strerror(-r));
+    }
+    r = owner_become(location);
+    return r < 0 ? operation_fail(operation, "cannot become the owner of %s: %s", location,
+                                  strerror(-r))
+                 : 0;
+}
+
+/* Who was root a moment ago may wonder. */
+static int fail_to_read(const struct restoration *restoration, int code, const struct error *error)
+{
+    const struct operation *operation = restoration->operation;
+    operation_fail(operation, "%s", error->message);
+    if (code == -EACCES) {
+        fprintf(operation->err,
+                "    hint: the store's owner must be able to read it: chown -R %u: %s\n",
+                (unsigned)geteuid(), restoration->backup);
+    }
     return EXIT_STATUS_FAILED;
 }
 
@@ -106,35 +142,101 @@ static int make_aside(struct restoration *restoration)
                : 0;
 }
 
-/* The log and its index belong to the old one. The lock stays: it is nobody's content. */
+static void name_places(const struct restoration *restoration, const char *ending,
+                        char here[PATH_MAX], char aside[PATH_MAX])
+{
+    snprintf(here, PATH_MAX, "%.4000s%s", restoration->file, ending);
+    snprintf(aside, PATH_MAX, "%.4000s/" ARCHIVE_STORE "%s", restoration->replaced, ending);
+}
+
+/* Never over another one; where links are unknown, as far as can be seen. */
+static int move(const char *from, const char *to)
+{
+    struct stat status;
+    if (link(from, to) == 0) {
+        (void)unlink(from);
+        return 0;
+    }
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS) {
+        return -errno;
+    }
+    if (lstat(to, &status) == 0) {
+        return -EEXIST;
+    }
+    return rename(from, to) < 0 ? -errno : 0;
+}
+
+static void move_back(struct restoration *restoration)
+{
+    bool is_back = true;
+    for (size_t i = ARRAY_LEN(endings); i-- > 0 && is_back;) {
+        char here[PATH_MAX];
+        char aside[PATH_MAX];
+        name_places(restoration, endings[i], here, aside);
+        int r = move(aside, here);
+        is_back = r == 0 || r == -ENOENT;
+    }
+    if (!is_back || rmdir(restoration->replaced) < 0) {
+        fprintf(restoration->operation->err, "    hint: what was there is in %s\n",
+                restoration->replaced);
+    }
+}
+
+/* A log without its store is moved as well: it would be read into the new one. The lock stays: it
+ * is nobody's content. */
+static bool is_there(const struct restoration *restoration)
+{
+    bool found = false;
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+        char path[PATH_MAX];
+        struct stat status;
+        snprintf(path, sizeof path, "%.4000s%s", restoration->file, endings[i]);
+        found = found || lstat(path, &status) == 0;
+    }
+    return found;
+}
+
 static int move_aside(struct restoration *restoration)
 {
-    static const char *const endings[] = {"-wal", "-shm", ""};
-    int status = make_aside(restoration);
-    for (size_t i = 0; i < ARRAY_LEN(endings) && status == 0; i++) {
-        char from[PATH_MAX];
-        char to[PATH_MAX];
-        snprintf(from, sizeof from, "%.4000s%s", restoration->file, endings[i]);
-        snprintf(to, sizeof to, "%.4000s/" ARCHIVE_STORE "%s", restoration->replaced, endings[i]);
-        if (rename(from, to) < 0 && errno != ENOENT) {
-            status =
-                operation_fail(restoration->operation, "cannot move %s: %s", from, strerror(errno));
+    if (make_aside(restoration) != 0) {
+        return EXIT_STATUS_FAILED;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+        char here[PATH_MAX];
+        char aside[PATH_MAX];
+        name_places(restoration, endings[i], here, aside);
+        if (rename(here, aside) < 0 && errno != ENOENT) {
+            operation_fail(restoration->operation, "cannot move %s: %s", here, strerror(errno));
+            move_back(restoration);
+            return EXIT_STATUS_FAILED;
         }
     }
-    return status;
+    return 0;
+}
+
+/* Where somebody has made a store meanwhile, the old log would be read into that. */
+static int fail_to_place(struct restoration *restoration, int code)
+{
+    operation_fail(restoration->operation, "cannot name it %s: %s", restoration->file,
+                   strerror(-code));
+    if (restoration->replaced[0] != '\0' && code != -EEXIST) {
+        move_back(restoration);
+    } else if (restoration->replaced[0] != '\0') {
+        fprintf(restoration->operation->err, "    hint: what was there is in %s\n",
+                restoration->replaced);
+    }
+    return EXIT_STATUS_FAILED;
 }
 
 static int put_in_place(struct restoration *restoration)
 {
     struct error error = {.line = 0};
-    int status = access(restoration->file, F_OK) == 0 ? move_aside(restoration) : 0;
-    if (status != 0) {
-        return status;
+    if (is_there(restoration) && move_aside(restoration) != 0) {
+        return EXIT_STATUS_FAILED;
     }
-    if (renameat2(AT_FDCWD, restoration->draft, AT_FDCWD, restoration->file, RENAME_NOREPLACE) <
-        0) {
-        return operation_fail(restoration->operation, "cannot name it %s: %s", restoration->file,
-                              strerror(errno));
+    int r = move(restoration->draft, restoration->file);
+    if (r < 0) {
+        return fail_to_place(restoration, r);
     }
     restoration->draft[0] = '\0';
     return archive_flush_directory(restoration->location, &error) < 0
@@ -189,7 +291,11 @@ static void tell(const struct restoration *restoration)
         json_open(&json, NULL, '{');
         json_put_str(&json, "location", str_from(restoration->location));
         json_put_known(&json, "replaced", str_from(restoration->replaced));
-        json_put_bool(&json, "same_keys", !restoration->has_other_keys);
+        if (restoration->facts.has_keys) {
+            json_put_bool(&json, "same_keys", !restoration->has_other_keys);
+        } else {
+            json_put_known(&json, "same_keys", STR(""));
+        }
         json_put_uint(&json, "agents", counts->agents[0]);
         json_put_uint(&json, "requests", counts->requests);
         json_put_uint(&json, "responses", counts->responses);
@@ -214,36 +320,37 @@ static int carry_out(struct restoration *restoration)
 {
     const struct operation *operation = restoration->operation;
     struct error error = {.line = 0};
-    /* What root made there, its owner could not use. */
-    int r = owner_become(restoration->location);
-    if (r < 0) {
-        return operation_fail(operation, "cannot become the owner of %s: %s", restoration->location,
-                              strerror(-r));
-    }
     snprintf(restoration->file, sizeof restoration->file, "%.4000s/portico.db",
              restoration->location);
-    int status = refuse_store(restoration);
+    int status = become_owner(restoration);
+    status = status != 0 ? status : refuse_store(restoration);
     status = status != 0 ? status : refuse_use(restoration);
     if (status != 0) {
         return status;
     }
-    if (archive_verify(restoration->backup, USEC_NEVER, &restoration->facts, &error) < 0) {
-        return operation_fail(operation, "%s", error.message);
+    int r = archive_verify(restoration->backup, USEC_NEVER, &restoration->facts, &error);
+    if (r < 0) {
+        return fail_to_read(restoration, r, &error);
     }
     status = copy(restoration);
     status = status != 0 ? status : refuse_use(restoration); /* somebody may have started one */
+    if (status == 0 && progress_is_interrupted()) {
+        return operation_fail(operation, "the copy was given up");
+    }
     return status != 0 ? status : put_in_place(restoration);
 }
 
 int command_restore(const struct operation *operation)
 {
     struct restoration *restoration = calloc(1, sizeof *restoration);
+    struct progress_hold hold;
     if (restoration == NULL) {
         return operation_fail(operation, "out of memory");
     }
     restoration->operation = operation;
     restoration->backup = operation->arguments[0];
     restoration->location = config_str(operation->config, "Datastore.location");
+    progress_hold(&hold);
     int status = carry_out(restoration);
     if (status == 0) {
         compare_keys(restoration);
@@ -252,6 +359,7 @@ int command_restore(const struct operation *operation)
     if (restoration->draft[0] != '\0') {
         (void)unlink(restoration->draft);
     }
+    progress_release(&hold);
     free(restoration);
     return status;
 }

@@ -8,6 +8,8 @@
 
 #include "base/compiler.h"
 
+#define SERVICE_USER "portico" /* whom packages make */
+
 struct owner {
     uid_t uid;
     gid_t gid; /* the user's own */

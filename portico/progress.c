@@ -13,13 +13,35 @@ static void interrupt(int number)
     is_interrupted = 1;
 }
 
+static const int held[PROGRESS_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+
+void progress_hold(struct progress_hold *hold)
+{
+    const struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESTART};
+    is_interrupted = 0;
+    for (size_t i = 0; i < PROGRESS_SIGNALS; i++) {
+        (void)sigaction(held[i], &action, &hold->before[i]);
+        if (hold->before[i].sa_handler == SIG_IGN) {
+            (void)sigaction(held[i], &hold->before[i], NULL); /* nohup(1) shall work */
+        }
+    }
+}
+
+void progress_release(const struct progress_hold *hold)
+{
+    for (size_t i = 0; i < PROGRESS_SIGNALS; i++) {
+        (void)sigaction(held[i], &hold->before[i], NULL);
+    }
+}
+
+bool progress_is_interrupted(void)
+{
+    return is_interrupted != 0;
+}
+
 void progress_begin(struct progress *progress, const char *what, FILE *err)
 {
-    const struct sigaction action = {.sa_handler = interrupt};
     *progress = (struct progress){.what = what, .out = isatty(fileno(err)) ? err : NULL};
-    is_interrupted = 0;
-    (void)sigaction(SIGINT, &action, &progress->interrupt);
-    (void)sigaction(SIGTERM, &action, &progress->terminate);
 }
 
 static bool step(void *context, uint64_t done, uint64_t total)
@@ -32,7 +54,7 @@ static bool step(void *context, uint64_t done, uint64_t total)
         fflush(progress->out);
         progress->shown = now;
     }
-    return is_interrupted == 0;
+    return !progress_is_interrupted();
 }
 
 struct store_progress progress_watch(struct progress *progress)
@@ -46,6 +68,4 @@ void progress_end(struct progress *progress)
         fputs("\r\033[K", progress->out);
         fflush(progress->out);
     }
-    (void)sigaction(SIGINT, &progress->interrupt, NULL);
-    (void)sigaction(SIGTERM, &progress->terminate, NULL);
 }

@@ -146,6 +146,32 @@ Test(admin_http, the_page_is_written_once_a_second_at_most)
     cr_expect_gt(balancer->questions, asked);
 }
 
+Test(admin_http, who_asks_while_a_page_is_made_gets_the_last_one)
+{
+    static const struct str request = STR("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    int streams[3];
+    size_t count;
+    expect("GET /", "HTTP/1.1 200 OK\r\n", "1 of 2 members usable");
+    size_t asked = balancer->questions;
+    clock_fake_advance(&timepiece, 2 * USEC_PER_SEC);
+    for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
+        streams[i] = begin();
+        cr_assert_eq(socket_write(streams[i], request.data, request.len, &count), IO_OK);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
+        char head[16];
+        usec_t end = clock_monotonic(&clock_system) + 10 * USEC_PER_SEC;
+        enum io io = IO_AGAIN;
+        while (io == IO_AGAIN && clock_monotonic(&clock_system) < end) {
+            turn();
+            io = socket_read(streams[i], head, sizeof head, &count);
+        }
+        cr_expect_eq(io, IO_OK);
+        close(streams[i]);
+    }
+    cr_expect_eq(balancer->questions, 2 * asked);
+}
+
 Test(admin_http, gauges_of_members_are_fresh)
 {
     expect("GET /metrics", "HTTP/1.1 200 OK\r\n", "\nportico_balancer_members_usable 8\n");

@@ -546,7 +546,7 @@ Test(site_check, members_are_asked_how_they_are)
     check_members(&report, &scene);
     snprintf(hosts, sizeof hosts, "127.0.0.1:%u answers 503", bad.port);
     expect(FINDING_PROBLEM, hosts, "journalctl -u portico-frontend@");
-    snprintf(hosts, sizeof hosts, "127.0.0.1:%u listens, and gives no answer", mute.port);
+    snprintf(hosts, sizeof hosts, "127.0.0.1:%u cannot be reached, or gives no answer", mute.port);
     expect(FINDING_PROBLEM, hosts, "journalctl");
     expect(FINDING_OK, "1 of 4 answer health checks", "");
     snprintf(hosts, sizeof hosts, "nobody listens at 127.0.0.1:%u", gone.port);
