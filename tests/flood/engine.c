@@ -334,7 +334,7 @@ static void join_workers(const struct watcher *watcher, unsigned count)
     unsigned former = interruptions;
     bool is_hurried = false;
     for (unsigned i = 0; i < count;) {
-        i += worker_join(watcher->workers[i], clock_monotonic(&clock_system) + JOIN_STEP);
+        i += worker_join(watcher->workers[i], JOIN_STEP);
         if (interruptions != former && !is_hurried) {
             is_hurried = true;
             for (unsigned k = i; k < count; k++) {

@@ -53,10 +53,10 @@ MUST_CHECK int worker_new(const struct run_plan *plan, unsigned number, struct w
                           struct error *error);
 void worker_free(struct worker *worker);
 
-/* Begin at `start` (monotonic), on a thread of its own; then wait for its end, until `deadline`
- * (likewise) at most. False: it goes on. */
+/* Begin at `start` (monotonic), on a thread of its own; then wait for its end, as long as
+ * `patience` at most. False: it goes on. */
 MUST_CHECK int worker_start(struct worker *worker, usec_t start, struct error *error);
-MUST_CHECK bool worker_join(struct worker *worker, usec_t deadline);
+MUST_CHECK bool worker_join(struct worker *worker, usec_t patience);
 
 /* End before the scenario does. Any thread. */
 void worker_stop(struct worker *worker);
