@@ -194,15 +194,26 @@ bool connection_has_answer(const struct connection *connection)
     return connection->phase == PHASE_BODY || buffer_size(&connection->in) > 0;
 }
 
+/* No byte of a request passes before its end. */
+static bool is_in_handshake(const struct connection *connection)
+{
+    return connection->phase == PHASE_SEND && connection->uses == 1 && connection->sent == 0;
+}
+
+/* Behind the handshake TLS fails when the peer ends without a goodbye: that is an end like another.
+ */
 enum fault connection_fault(const struct connection *connection)
 {
     const struct transport *transport = &connection->transport;
-    if (connection->client->options.target->is_tls &&
-        (transport->code == 0 || transport->code == EPROTO)) {
+    bool is_of_tls = connection->client->options.target->is_tls &&
+                     (transport->code == 0 || transport->code == EPROTO);
+    if (is_of_tls && is_in_handshake(connection)) {
         return tls_distrusts_peer(transport) ? FAULT_TLS_CERTIFICATE : FAULT_TLS;
     }
-    return connection_has_answer(connection) ? FAULT_TRUNCATED
-                                             : fault_of_errno(connection->transport.code);
+    if (connection_has_answer(connection)) {
+        return FAULT_TRUNCATED;
+    }
+    return is_of_tls ? FAULT_CLOSED : fault_of_errno(transport->code);
 }
 
 static void keep_or_close(struct connection *connection, bool is_kept)

@@ -168,8 +168,8 @@ static void count_rest(struct raw_worker *worker, usec_t now)
            worker->raw->start + at <= now) {
         arrivals_advance(&worker->arrivals);
         TALLY_ADD(worker->tally.totals.planned, 1);
-        TALLY_ADD(worker->tally.totals.unfinished, 1);
-        TALLY_ADD(worker->tally.faults[FAULT_UNFINISHED], 1);
+        TALLY_ADD(worker->tally.totals.not_started, 1);
+        TALLY_ADD(worker->tally.faults[FAULT_NOT_STARTED], 1);
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* portico-flood run: agents against a target. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,12 @@ enum {
     THREADS_MAX = 256,
     WARM_UP_RATE = 500,
     PROBLEMS_MAX = 20,
-    REACTIONS_MAX = 16
+    REACTIONS_MAX = 16,
+    TRIAL_MESSAGES_MAX = 1 << 26 /* of an agent */
 };
+
+static_assert((uint64_t)FINDING_TRIALS_MAX * TRIAL_MESSAGES_MAX <= UINT32_MAX,
+              "the numbers of all trials' messages");
 
 struct run {
     const struct arguments *arguments;
@@ -391,11 +396,14 @@ static int run_and_conclude(struct run *run)
 
 /* ---- The search for capacity ---- */
 
+/* All trials are one run for the store, in which no two messages may have the same number. */
 static int run_trial(void *context, double rate, struct results *results)
 {
     struct run *run = context;
     run->plan.rate = rate;
-    return run_once(run, results);
+    int status = run_once(run, results);
+    run->plan.first_sequence += TRIAL_MESSAGES_MAX;
+    return status;
 }
 
 /* Agents make their ciphers, which takes RSA at both ends, before a trial is measured: each polls
@@ -432,10 +440,15 @@ static int find_capacity(struct run *run)
 
 static int check_search(const struct run *run)
 {
-    if (arguments_have(run->arguments, "find-capacity") &&
-        (run->plan.rate <= 0 || run->slo.count == 0)) {
+    if (!arguments_have(run->arguments, "find-capacity")) {
+        return 0;
+    }
+    if (run->plan.rate <= 0 || run->slo.count == 0) {
         return arguments_misuse(run->arguments, "--find-capacity needs --slo and a --rate to begin "
                                                 "with");
+    }
+    if (arguments_have(run->arguments, "verify")) {
+        return arguments_misuse(run->arguments, "--verify is not for --find-capacity; use verify");
     }
     return 0;
 }

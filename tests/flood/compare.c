@@ -52,10 +52,38 @@ static void second_terms(const struct second *second, enum series_kind kind, dou
     }
 }
 
-/* The last second is left out, for it is seldom a whole one. count 0: there is no series. */
+/* A second belongs to the phase of its middle, and to the run when it is in none. */
+static bool is_measured(const struct results *results, size_t second)
+{
+    usec_t middle = (usec_t)second * USEC_PER_SEC + USEC_PER_SEC / 2;
+    for (size_t i = 0; i < results->phase_count; i++) {
+        const struct phase_result *phase = &results->phases[i];
+        if (middle >= phase->begin && middle < phase->begin + phase->duration) {
+            return phase->is_measured;
+        }
+    }
+    return true;
+}
+
+/* The last second is left out, for it is seldom a whole one. */
+static size_t seconds_of(const struct results *results)
+{
+    return results->second_count > 0 ? results->second_count - 1 : 0;
+}
+
+static size_t count_measured(const struct results *results)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < seconds_of(results); i++) {
+        count += is_measured(results, i);
+    }
+    return count;
+}
+
+/* Seconds that were not measured are in no figure. count 0: there is no series. */
 static void series_init(struct series *series, const struct results *results, enum series_kind kind)
 {
-    size_t count = results->second_count > 0 ? results->second_count - 1 : 0;
+    size_t count = count_measured(results);
     *series = (struct series){NULL, NULL, 0, kind == SERIES_P50};
     if (kind == SERIES_NONE || count < SECONDS_MIN) {
         return;
@@ -65,12 +93,16 @@ static void series_init(struct series *series, const struct results *results, en
     if (series->above == NULL || series->below == NULL) {
         return;
     }
-    for (size_t i = 0; i < count; i++) {
+    size_t taken = 0;
+    for (size_t i = 0; taken < count; i++) {
         double above = 0;
         double below = 0;
-        second_terms(&results->seconds[i], kind, &above, &below);
-        series->above[i + 1] = series->above[i] + above;
-        series->below[i + 1] = series->below[i] + below;
+        if (is_measured(results, i)) {
+            second_terms(&results->seconds[i], kind, &above, &below);
+            series->above[taken + 1] = series->above[taken] + above;
+            series->below[taken + 1] = series->below[taken] + below;
+            taken++;
+        }
     }
     series->count = series->below[count] > 0 ? count : 0;
 }

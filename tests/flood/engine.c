@@ -2,8 +2,10 @@
 /* See engine.h. */
 #include "engine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@
 #include "target.h"
 
 enum { PAGE_MAX = 64 * 1024, HEAD_MAX = 2048 };
+#define JOIN_STEP (100 * USEC_PER_MSEC)
 
 /* ---- The server's certificate ---- */
 
@@ -108,17 +111,19 @@ struct watcher {
     struct tally *turn; /* when one phase ends and the next begins */
 };
 
-static volatile sig_atomic_t was_interrupted;
+/* Signals that asked for the end of the run. */
+static atomic_uint interruptions;
+static_assert(ATOMIC_INT_LOCK_FREE == 2, "a signal handler counts");
 
 bool engine_was_interrupted(void)
 {
-    return was_interrupted != 0;
+    return interruptions != 0;
 }
 
 static void on_signal(int number)
 {
     (void)number;
-    was_interrupted = 1;
+    interruptions++;
 }
 
 static void sum_up(const struct watcher *watcher, struct tally *sum)
@@ -160,10 +165,15 @@ static void note_rest(struct watcher *watcher)
 {
     const struct scenario *scenario = watcher->plan->scenario;
     size_t next = watcher->phase == NULL ? 0 : (size_t)(watcher->phase - scenario->phases) + 1;
+    usec_t begin = 0;
+    for (size_t i = 0; i < next; i++) {
+        begin += scenario->phases[i].duration;
+    }
     for (size_t i = next; i < scenario->phase_count; i++) {
         if (scenario->phases[i].event != EVENT_NONE) {
-            reactions_miss(watcher->reactions, scenario->phases[i].event);
+            reactions_miss(watcher->reactions, scenario->phases[i].event, begin);
         }
+        begin += scenario->phases[i].duration;
     }
 }
 
@@ -255,7 +265,7 @@ static void sleep_until(usec_t deadline)
 
 static void wait_until(usec_t deadline)
 {
-    while (!was_interrupted && clock_monotonic(&clock_system) < deadline) {
+    while (!engine_was_interrupted() && clock_monotonic(&clock_system) < deadline) {
         sleep_until(deadline);
     }
 }
@@ -263,7 +273,7 @@ static void wait_until(usec_t deadline)
 /* The phases that begin before `end`, each at its time. */
 static void pass_phases(struct watcher *watcher, usec_t *at, usec_t end)
 {
-    while (*at < end && !was_interrupted) {
+    while (*at < end && !engine_was_interrupted()) {
         note_phase(watcher, *at - watcher->start);
         usec_t next = usec_add(watcher->start, phase_end(watcher, *at - watcher->start));
         *at = next < end ? next : end;
@@ -278,7 +288,7 @@ static int watch_run(struct watcher *watcher)
     usec_t at = watcher->start;
     int code = 0;
     sleep_until(watcher->start);
-    while (code == 0 && at < end && !was_interrupted) {
+    while (code == 0 && at < end && !engine_was_interrupted()) {
         usec_t next = at + USEC_PER_SEC < end ? at + USEC_PER_SEC : end;
         pass_phases(watcher, &at, next);
         code = take_second(watcher, next - watcher->start);
@@ -307,7 +317,7 @@ static void describe_cost(struct results *results, const struct rusage *before)
 static void set_signals(struct sigaction *former)
 {
     const struct sigaction action = {.sa_handler = on_signal};
-    was_interrupted = 0;
+    interruptions = 0;
     sigaction(SIGINT, &action, &former[0]);
     sigaction(SIGTERM, &action, &former[1]);
 }
@@ -316,6 +326,22 @@ static void restore_signals(const struct sigaction *former)
 {
     sigaction(SIGINT, &former[0], NULL);
     sigaction(SIGTERM, &former[1], NULL);
+}
+
+/* A signal that comes when the plan is over already means that nobody wants to wait. */
+static void join_workers(const struct watcher *watcher, unsigned count)
+{
+    unsigned former = interruptions;
+    bool is_hurried = false;
+    for (unsigned i = 0; i < count;) {
+        i += worker_join(watcher->workers[i], JOIN_STEP);
+        if (interruptions != former && !is_hurried) {
+            is_hurried = true;
+            for (unsigned k = i; k < count; k++) {
+                worker_hurry(watcher->workers[k]);
+            }
+        }
+    }
 }
 
 static int run_workers(struct watcher *watcher, struct error *error)
@@ -339,9 +365,7 @@ static int run_workers(struct watcher *watcher, struct error *error)
     for (unsigned i = 0; i < started; i++) {
         worker_stop(watcher->workers[i]);
     }
-    for (unsigned i = 0; i < started; i++) {
-        worker_join(watcher->workers[i]);
-    }
+    join_workers(watcher, started);
     describe_cost(watcher->results, &before);
     return code;
 }
@@ -365,6 +389,9 @@ static int run_with_crew(struct watcher *watcher, struct error *error)
     if (code == 0) {
         set_signals(former);
         code = run_workers(watcher, error);
+        /* A signal would leave the commands behind. */
+        reactions_end(watcher->reactions, REACTION_PATIENCE);
+        watcher->reactions = NULL;
         restore_signals(former);
     }
     if (code == 0) {
@@ -398,7 +425,7 @@ int engine_run(struct run_plan *plan, const struct engine_watch *watch, struct r
         crew_stop(plan->crew);
         plan->crew = NULL;
     }
-    reactions_end(watcher.reactions, REACTION_PATIENCE);
+    reactions_end(watcher.reactions, 0); /* it did not begin */
     for (unsigned i = 0; watcher.workers != NULL && i < plan->threads; i++) {
         worker_free(watcher.workers[i]);
     }

@@ -32,12 +32,12 @@ struct engine_watch {
 
 /* Run the plan whose crew is not there yet; commands that outlive the run by REACTION_PATIENCE are
  * killed. Fills `results`, of which the description is the
- * caller's but for times and memory. Ends early on SIGINT and SIGTERM. 0 or a negative errno with
- * words. */
+ * caller's but for times and memory. Ends early on SIGINT and SIGTERM; when it has ended, these end
+ * the waiting for what is under way. 0 or a negative errno with words. */
 MUST_CHECK int engine_run(struct run_plan *plan, const struct engine_watch *watch,
                           struct results *results, struct error *error);
 
-/* The last run ended early, by SIGINT or SIGTERM. */
+/* The last run, or the waiting at its end, ended early, by SIGINT or SIGTERM. */
 bool engine_was_interrupted(void);
 
 /* Declare the run invalid when the generator was the bottleneck. */

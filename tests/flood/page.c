@@ -26,6 +26,7 @@ static int read_page(const struct fleet *fleet, struct str pem, usec_t now, uint
         return code;
     }
     rsa_key_free(*key);
+    *key = NULL;
     return -EBADMSG;
 }
 

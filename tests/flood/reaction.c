@@ -134,12 +134,12 @@ void reactions_begin(struct reactions *reactions, enum scenario_event event, use
     }
 }
 
-void reactions_miss(struct reactions *reactions, enum scenario_event event)
+void reactions_miss(struct reactions *reactions, enum scenario_event event, usec_t elapsed)
 {
     for (size_t i = 0; i < reactions->count; i++) {
         const struct reaction *reaction = &reactions->list[i];
         struct event_outcome *outcome =
-            reaction->event == event ? note(reactions, reaction, 0) : NULL;
+            reaction->event == event ? note(reactions, reaction, elapsed) : NULL;
         if (outcome != NULL) {
             conclude(reactions, outcome, "was not run: the run ended before");
         }

@@ -32,8 +32,9 @@ struct reactions *reactions_new(const struct reaction *list, size_t count,
  * has none. */
 void reactions_begin(struct reactions *reactions, enum scenario_event event, usec_t elapsed);
 
-/* The run ended before it came to the event: its commands are told as not run. */
-void reactions_miss(struct reactions *reactions, enum scenario_event event);
+/* The run ended before it came to the event, planned for `elapsed`: its commands are told as not
+ * run. */
+void reactions_miss(struct reactions *reactions, enum scenario_event event, usec_t elapsed);
 
 /* Learn which commands have ended. Never blocks. */
 void reactions_watch(struct reactions *reactions);

@@ -99,6 +99,30 @@ static const struct field phase_fields[] = {
     PHASE(TIME, "cpu_us", cpu),
 };
 
+#define FINDING(kind, name, member)                           \
+    {                                                         \
+        name, FIELD_##kind, offsetof(struct finding, member), \
+            sizeof(((struct finding *)NULL)->member)          \
+    }
+
+static const struct field finding_fields[] = {
+    FINDING(TEXT, "outcome", outcome),
+    FINDING(DOUBLE, "rate", rate),
+    FINDING(DOUBLE, "above", above),
+    FINDING(TEXT, "limit", limit),
+};
+
+#define TRIAL(kind, name, member)                                   \
+    {                                                               \
+        name, FIELD_##kind, offsetof(struct finding_trial, member), \
+            sizeof(((struct finding_trial *)NULL)->member)          \
+    }
+
+static const struct field trial_fields[] = {
+    TRIAL(DOUBLE, "rate", rate), TRIAL(TEXT, "verdict", verdict), TRIAL(TEXT, "why", why),
+    TRIAL(TIME, "p99_us", p99),  TRIAL(UINT64, "failed", failed),
+};
+
 /* ---- Writing ---- */
 
 /* Bytes that are no UTF-8 become "?": command lines and host names can hold anything. */
@@ -178,15 +202,12 @@ static json_t *finding_to_json(const struct finding *finding)
 {
     json_t *trials = json_array();
     for (size_t i = 0; i < finding->count; i++) {
-        const struct finding_trial *trial = &finding->trials[i];
-        (void)json_array_append_new(trials, json_pack("{s:f, s:s, s:s, s:I, s:o}", "rate",
-                                                      trial->rate, "verdict", trial->verdict, "why",
-                                                      trial->why, "p99_us", (json_int_t)trial->p99,
-                                                      "failed", big_number(trial->failed)));
+        (void)json_array_append_new(
+            trials, object_to_json(trial_fields, ARRAY_LEN(trial_fields), &finding->trials[i]));
     }
-    return json_pack("{s:s, s:f, s:f, s:s, s:o}", "outcome", finding->outcome, "rate",
-                     finding->rate, "above", finding->above, "limit", finding->limit, "trials",
-                     trials);
+    json_t *object = object_to_json(finding_fields, ARRAY_LEN(finding_fields), finding);
+    (void)json_object_set_new(object, "trials", trials);
+    return object;
 }
 
 static json_t *totals_to_json(const struct results *results)
@@ -422,6 +443,28 @@ static int read_phases(const json_t *array, struct results *results, struct erro
     return code;
 }
 
+/* Only a search for capacity leaves it. */
+static int read_finding(const json_t *object, struct results *results, struct error *error)
+{
+    struct finding *finding = &results->finding;
+    const json_t *trials = json_object_get(object, "trials");
+    size_t count = json_array_size(trials);
+    if (object == NULL) {
+        return 0;
+    }
+    int code =
+        read_object(object, "capacity", finding_fields, ARRAY_LEN(finding_fields), finding, error);
+    if (code == 0 &&
+        (finding->outcome[0] == '\0' || !json_is_array(trials) || count > FINDING_TRIALS_MAX)) {
+        code = refuse(error, "capacity");
+    }
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        code = read_object(json_array_get(trials, i), "trials", trial_fields,
+                           ARRAY_LEN(trial_fields), &finding->trials[finding->count++], error);
+    }
+    return code;
+}
+
 static int read_totals(const json_t *totals, struct results *results, struct error *error)
 {
     for (size_t i = 0; i < total_count(); i++) {
@@ -569,6 +612,9 @@ static int read_report(const json_t *root, struct results *results, struct error
     }
     if (code == 0) {
         code = read_phases(json_object_get(root, "phases"), results, error);
+    }
+    if (code == 0) {
+        code = read_finding(json_object_get(root, "capacity"), results, error);
     }
     if (code == 0) {
         code = read_seconds(json_object_get(root, "seconds"), results, error);

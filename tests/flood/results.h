@@ -16,8 +16,8 @@
 enum {
     RESULTS_FAILURES_MAX = 96,   /* kinds of failure */
     RESULTS_SECONDS_MAX = 86400, /* of the series; later ones are only in the totals */
-    RESULTS_EVENTS_MAX = 64,     /* commands that were run at events */
     RESULTS_PHASES_MAX = 64,
+    RESULTS_EVENTS_MAX = 16 * RESULTS_PHASES_MAX, /* commands that were run at events */
     RESULTS_TEXT = 256,
 };
 

@@ -131,15 +131,22 @@ static void tell(struct finding *finding, const struct capacity_step *step, FILE
         break;
     case CAPACITY_GENERATOR:
         RUN_TEXT(finding->outcome, "generator");
-        fprintf(out, "capacity: at least %.0f/s; the generator can do no more", step->rate);
+        fputs("capacity: the generator can do no more", out);
+        if (step->rate > 0) {
+            fprintf(out, ", at least %.0f/s", step->rate);
+        }
         break;
     case CAPACITY_UNSETTLED:
     case CAPACITY_TRY:
         RUN_TEXT(finding->outcome, "unsettled");
-        fprintf(out, "capacity: %.0f/s or more", step->rate);
+        if (step->rate > 0) {
+            fprintf(out, "capacity: %.0f/s or more", step->rate);
+        } else {
+            fputs("capacity: not known", out);
+        }
         break;
     }
-    if (step->above > 0) {
+    if (step->above > 0 && step->state != CAPACITY_NONE) {
         fprintf(out, "; %.0f/s does not%s%s", step->above, finding->limit[0] == '\0' ? "" : ": ",
                 finding->limit);
     }

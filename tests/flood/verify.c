@@ -306,7 +306,8 @@ int command_verify(const struct arguments *arguments)
     }
     snprintf(path, sizeof path, "%s.ledger", report);
     int status = verify_ledger(arguments, path, results);
-    if (status == 0) {
+    bool is_done = status == 0;
+    if (is_done) {
         const struct totals *totals = &results->totals;
         fprintf(arguments->out,
                 "messages: %llu acknowledged, %llu stored once, %llu lost, %llu duplicated\n"
@@ -322,7 +323,8 @@ int command_verify(const struct arguments *arguments)
                         totals->requests_completed == totals->requests_answered;
         status = is_clean ? EXIT_STATUS_FINE : EXIT_STATUS_FAILED;
     }
-    if (status == 0 && report_save_json(results, report, &error) < 0) {
+    /* Bad news, too. */
+    if (is_done && report_save_json(results, report, &error) < 0) {
         status = arguments_fail(arguments, "%s", error.message);
     }
     results_free(results);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "ledger.h"
@@ -96,10 +97,12 @@ static void on_arrival(struct timer *timer, usec_t now)
     while ((at = arrivals_peek(&group->arrivals)) != USEC_NEVER && group->begin + at <= now) {
         struct agent *agent = find_idle(worker, group);
         group->is_blocked = agent == NULL;
+        group->is_ours = false;
         if (agent == NULL) {
             return;
         }
         if (!start_poll(worker, agent, group->begin + at)) {
+            group->is_ours = true;
             loop_arm(worker->loop, timer, now + USEC_PER_MSEC);
             return;
         }
@@ -363,7 +366,18 @@ static void begin_phase(struct worker *worker, size_t number, usec_t begin)
     loop_arm(worker->loop, &worker->phase_timer, begin + phase->duration);
 }
 
-/* Polls that were planned and never started, as no agent was free. */
+/* A poll that was due and never started, as no agent was free, or for want of a poll of ours. */
+static void count_left(struct worker *worker, const struct group *group)
+{
+    TALLY_ADD(worker->tally.totals.planned, 1);
+    if (group->is_ours) {
+        TALLY_ADD(worker->tally.faults[FAULT_GENERATOR], 1);
+    } else {
+        TALLY_ADD(worker->tally.totals.not_started, 1);
+        TALLY_ADD(worker->tally.faults[FAULT_NOT_STARTED], 1);
+    }
+}
+
 static void count_rest(struct worker *worker, usec_t now)
 {
     for (size_t i = 0; i < worker->group_count; i++) {
@@ -376,9 +390,7 @@ static void count_rest(struct worker *worker, usec_t now)
         while (group->timing == TIMING_RATE &&
                (at = arrivals_peek(&group->arrivals)) != USEC_NEVER && group->begin + at <= now) {
             arrivals_advance(&group->arrivals);
-            TALLY_ADD(worker->tally.totals.planned, 1);
-            TALLY_ADD(worker->tally.totals.not_started, 1);
-            TALLY_ADD(worker->tally.faults[FAULT_NOT_STARTED], 1);
+            count_left(worker, group);
         }
     }
 }
@@ -406,11 +418,9 @@ static void on_phase_end(struct timer *timer, usec_t now)
     }
 }
 
-static void on_grace_end(struct timer *timer, usec_t now)
+static void give_up(struct worker *worker)
 {
-    struct worker *worker = CONTAINER_OF(timer, struct worker, end_timer);
     struct poll *poll = poll_list_first(&worker->busy);
-    (void)now;
     worker->is_over = true;
     while (poll != NULL) {
         struct poll *next = poll_list_next(&worker->busy, poll);
@@ -420,6 +430,17 @@ static void on_grace_end(struct timer *timer, usec_t now)
         poll = next;
     }
     settle(worker);
+}
+
+static void on_grace_end(struct timer *timer, usec_t now)
+{
+    (void)now;
+    give_up(CONTAINER_OF(timer, struct worker, end_timer));
+}
+
+static void on_hurry(struct task *task)
+{
+    give_up(CONTAINER_OF(task, struct worker, hurry));
 }
 
 static void on_stop(struct task *task)
@@ -434,6 +455,11 @@ static void on_stop(struct task *task)
 void worker_stop(struct worker *worker)
 {
     loop_post(worker->loop, &worker->stop);
+}
+
+void worker_hurry(struct worker *worker)
+{
+    loop_post(worker->loop, &worker->hurry);
 }
 
 /* ---- Workers ---- */
@@ -493,6 +519,7 @@ static void make_agents(struct worker *worker)
         agent->identity = (uint32_t)(i * worker->plan->threads + worker->number);
         agent->group = NO_GROUP;
         agent->wants_page = true;
+        agent->sequence = worker->plan->first_sequence;
     }
 }
 
@@ -544,6 +571,7 @@ int worker_new(const struct run_plan *plan, unsigned number, struct worker **wor
     timer_init(&made->phase_timer, on_phase_end);
     timer_init(&made->end_timer, on_grace_end);
     task_init(&made->stop, on_stop);
+    task_init(&made->hurry, on_hurry);
     if (workbench_init(&made->bench) < 0) {
         free(made);
         return error_set(error, -ENOMEM, "no memory for a thread's tools");
@@ -588,9 +616,13 @@ int worker_start(struct worker *worker, usec_t start, struct error *error)
     return code == 0 ? 0 : error_set_errno(error, -code, "cannot start a thread");
 }
 
-void worker_join(struct worker *worker)
+/* By the wall clock, which may jump: only that join is known to older ThreadSanitizers. */
+bool worker_join(struct worker *worker, usec_t patience)
 {
-    pthread_join(worker->thread, NULL);
+    usec_t deadline = usec_add(clock_wall(&clock_system), patience);
+    const struct timespec until = {.tv_sec = (time_t)(deadline / USEC_PER_SEC),
+                                   .tv_nsec = (long)(deadline % USEC_PER_SEC * 1000)};
+    return pthread_timedjoin_np(worker->thread, NULL, &until) == 0;
 }
 
 const struct tally *worker_tally(const struct worker *worker)

@@ -38,8 +38,9 @@ struct run_plan {
     size_t agents;
     unsigned threads;
     uint64_t seed;
-    double rate;   /* base of relative rates, per second of all threads */
-    usec_t period; /* base of relative periods */
+    uint32_t first_sequence; /* of each agent's messages: what the run's earlier parts have made */
+    double rate;             /* base of relative rates, per second of all threads */
+    usec_t period;           /* base of relative periods */
     usec_t timeout;
     usec_t grace;           /* at the end: for polls under way, and for what agents owe */
     size_t connections_max; /* of all threads */
@@ -52,12 +53,16 @@ MUST_CHECK int worker_new(const struct run_plan *plan, unsigned number, struct w
                           struct error *error);
 void worker_free(struct worker *worker);
 
-/* Begin at `start` (monotonic), on a thread of its own; then wait for its end. */
+/* Begin at `start` (monotonic), on a thread of its own; then wait for its end, as long as
+ * `patience` at most. False: it goes on. */
 MUST_CHECK int worker_start(struct worker *worker, usec_t start, struct error *error);
-void worker_join(struct worker *worker);
+MUST_CHECK bool worker_join(struct worker *worker, usec_t patience);
 
 /* End before the scenario does. Any thread. */
 void worker_stop(struct worker *worker);
+
+/* Once, after that: wait for nothing any longer, neither for answers nor for what is owed. */
+void worker_hurry(struct worker *worker);
 
 /* Any thread, while it runs. */
 const struct tally *worker_tally(const struct worker *worker);

@@ -51,8 +51,8 @@ struct group {
     struct timer timer;       /* fires at the next arrival */
     struct worker *worker;
     usec_t begin, duration; /* of the phase */
-    bool is_blocked;        /* an arrival waits for a free agent, or for a free poll */
-    bool is_ours;           /* the latter: the generator's fault */
+    bool is_blocked;        /* an arrival waits for a free agent */
+    bool is_ours;           /* an arrival waits for a free poll: the generator's fault */
 };
 
 struct worker {
@@ -84,7 +84,7 @@ struct worker {
     bool is_settling;
     size_t settled;  /* agents that were looked at for what they owe */
     size_t retrying; /* agents that owe and whose timer is armed, while is_ending */
-    struct task stop;
+    struct task stop, hurry;
     uint64_t draws; /* random numbers drawn for messages */
     struct tally tally;
 };

@@ -157,7 +157,7 @@ Test(flood_site, a_killed_frontend_fails_no_poll)
 {
     pid_t flood = start_steady();
     let_it_poll();
-    kill(site_child(&site, 1), SIGKILL);
+    site_kill(&site, 1);
     site_wait_until_said(&site, "serves again");
     expect_run(flood);
     expect_no_failure();
@@ -169,7 +169,7 @@ Test(flood_site, a_killed_balancer_fails_polls_and_loses_nothing)
     static const char *const reasons[] = {"connect-refused", "closed", "reset", "truncated"};
     pid_t flood = start_steady();
     let_it_poll();
-    kill(site_child(&site, SITE_FRONTENDS), SIGKILL);
+    site_kill(&site, SITE_FRONTENDS);
     site_wait_until_said(&site, "balancer serves again");
     expect_run(flood);
     struct results *results = settle_accounts();

@@ -137,7 +137,7 @@ Test(portico_run, a_killed_frontend_comes_back)
 Test(portico_run, a_killed_balancer_comes_back)
 {
     start();
-    kill(site_child(&site, FRONTENDS), SIGKILL);
+    site_kill(&site, FRONTENDS);
     wait_until_said("balancer serves again");
     cr_expect_eq(get(site_balancer_port(&site), "/server.pem"), 200);
     stop();

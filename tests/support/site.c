@@ -218,3 +218,10 @@ pid_t site_child(const struct site *site, unsigned child)
     }
     return found;
 }
+
+void site_kill(const struct site *site, unsigned child)
+{
+    pid_t pid = site_child(site, child);
+    CHECK(pid > 0); /* 0 would be this process and all beside it */
+    kill(pid, SIGKILL);
+}

@@ -59,6 +59,8 @@ int site_wait(struct site *site, usec_t patience);
 
 /* The process of a child; 0: there is none. */
 pid_t site_child(const struct site *site, unsigned child);
+/* Kill -9 a child that runs. */
+void site_kill(const struct site *site, unsigned child);
 
 /* Whether a port can be listened at: the socket, which is the caller's, or -1. */
 int site_hold_port(uint16_t port);

@@ -69,6 +69,23 @@ Test(compare, the_same_files_always_give_the_same)
     cr_assert_eq(row("rate")->high, again.rows[0].high);
 }
 
+Test(compare, seconds_that_were_not_measured_do_not_count)
+{
+    a = sample_results(60, 400, 1, 1);
+    b = sample_results(60, 400, 1, 2);
+    for (size_t i = 0; i < 20; i++) {
+        b->seconds[i].p50 = b->seconds[i].p99 = USEC_PER_SEC;
+    }
+    compare_results(a, b, &comparison);
+    cr_expect_gt(row("latency p50")->high - row("latency p50")->low, 1);
+    b->phase_count = 2;
+    b->phases[0] = (struct phase_result){.duration = 20 * USEC_PER_SEC};
+    b->phases[1] = (struct phase_result){
+        .begin = 20 * USEC_PER_SEC, .duration = 40 * USEC_PER_SEC, .is_measured = true};
+    compare_results(a, b, &comparison);
+    cr_expect_lt(row("latency p50")->high - row("latency p50")->low, 0.5);
+}
+
 Test(compare, short_runs_have_no_interval)
 {
     a = sample_results(8, 100, 1, 1);

@@ -2,8 +2,13 @@
 /* The generator against servers whose behaviour is known: slow ones, and liars. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "engine.h"
@@ -261,6 +266,16 @@ Test(engine, a_server_of_another_authority_is_not_begun_with)
     cr_expect_null(fleet.server);
 }
 
+Test(engine, an_expired_first_certificate_leaves_no_server)
+{
+    struct error error = {.line = 0};
+    struct fleet late = {.identities = identities};
+    run_against((struct flood_server_options){.lie = LIE_NONE});
+    cr_expect_lt(page_meet(&late, fleet.server_pem, fleet.server_until + 1, &error), 0);
+    cr_expect_null(late.server);
+    page_forget(&late);
+}
+
 Test(engine, nobody_there_is_a_refused_connection)
 {
     run_against((struct flood_server_options){.lie = LIE_NONE});
@@ -321,6 +336,36 @@ Test(engine, polls_that_found_no_agent_are_told_apart_from_those_under_way)
     cr_expect_eq(results->totals.unfinished, 1);
     cr_expect_eq(results_failures(results, STR("not-started")), 9);
     cr_expect_eq(results->totals.not_started, 9);
+}
+
+/* Again and again, as the first may come before the plan is over, and end that. */
+static void *interrupt(void *is_done)
+{
+    const struct timespec pause = {.tv_nsec = 300 * 1000 * 1000};
+    nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    while (!atomic_load((atomic_bool *)is_done)) {
+        kill(getpid(), SIGTERM);
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+Test(engine, a_signal_ends_the_waiting_at_the_end)
+{
+    atomic_bool is_done = false;
+    pthread_t thread;
+    plan.agents = 2;
+    plan.rate = 10;
+    plan.grace = plan.timeout = 60 * USEC_PER_SEC;
+    phase.duration = 300 * USEC_PER_MSEC;
+    signal(SIGTERM, SIG_IGN); /* outside of the run */
+    CHECK(pthread_create(&thread, NULL, interrupt, &is_done) == 0);
+    run_against((struct flood_server_options){.lie = LIE_NONE, .delay = 4 * USEC_PER_SEC});
+    is_done = true;
+    pthread_join(thread, NULL);
+    cr_expect(engine_was_interrupted());
+    cr_expect_eq(results->totals.unfinished, 2);
+    cr_expect_eq(results->totals.ok, 0);
 }
 
 /* Of such a line even the head of an answer comes in many steps. */

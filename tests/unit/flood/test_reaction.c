@@ -102,10 +102,11 @@ Test(reaction, what_the_run_did_not_come_to_is_told)
     list[0] = (struct reaction){.event = EVENT_INSTANCE_RECOVERS, .command = "true"};
     struct reactions *reactions = reactions_new(list, 1, NULL, results);
     CHECK(reactions != NULL);
-    reactions_miss(reactions, EVENT_SLOW_INSTANCE);
-    reactions_miss(reactions, EVENT_INSTANCE_RECOVERS);
+    reactions_miss(reactions, EVENT_SLOW_INSTANCE, 3 * USEC_PER_SEC);
+    reactions_miss(reactions, EVENT_INSTANCE_RECOVERS, 7 * USEC_PER_SEC);
     reactions_end(reactions, 0);
     cr_assert_eq(results->event_count, 1);
     cr_expect_not(results->events[0].is_well);
     cr_expect_str_eq(results->events[0].outcome, "was not run: the run ended before");
+    cr_expect_eq(results->events[0].at, 7 * USEC_PER_SEC);
 }

@@ -84,6 +84,54 @@ Test(report, json_comes_back_as_it_was)
     cr_assert(back->is_valid && back->ledger_is_checked);
 }
 
+Test(report, what_a_search_found_comes_back)
+{
+    results->finding = (struct finding){.outcome = "found",
+                                        .rate = 400,
+                                        .above = 420.5,
+                                        .limit = "p99 < 50 ms was 61 ms",
+                                        .count = 2};
+    results->finding.trials[0] =
+        (struct finding_trial){.rate = 400, .verdict = "met", .p99 = 48000, .failed = 0};
+    results->finding.trials[1] = (struct finding_trial){.rate = 420.5,
+                                                        .verdict = "missed",
+                                                        .why = "p99 < 50 ms was 61 ms",
+                                                        .p99 = 61000,
+                                                        .failed = 3};
+    write_json();
+    cr_assert_eq(report_parse_json(str_make(text, size), "a.json", &back, &error), 0, "%s",
+                 error.message);
+    cr_expect_eq(memcmp(&back->finding, &results->finding, sizeof back->finding), 0);
+}
+
+static void expect_no_finding(const char *value)
+{
+    char *whole = NULL;
+    write_json();
+    char *seconds = strstr(text, " \"seconds\":");
+    cr_assert_not_null(seconds);
+    int len =
+        asprintf(&whole, "%.*s \"capacity\": %s,\n%s", (int)(seconds - text), text, value, seconds);
+    error = (struct error){.line = 0};
+    cr_expect_eq(report_parse_json(str_make(whole, (size_t)len), "a.json", &back, &error), -EINVAL,
+                 "%s", value);
+    free(whole);
+    free(text);
+    text = NULL;
+}
+
+Test(report, a_finding_that_is_none_is_refused)
+{
+    expect_no_finding("3");
+    expect_no_finding("{}");
+    expect_no_finding("{\"outcome\": \"found\", \"rate\": 1}");
+    expect_no_finding("{\"outcome\": \"found\", \"rate\": \"1\", \"trials\": []}");
+    expect_no_finding("{\"outcome\": \"found\", \"trials\": [7]}");
+    expect_no_finding("{\"outcome\": \"found\", \"trials\": [{\"failed\": -1}]}");
+    expect_no_finding("{\"outcome\": \"found\", \"trials\": [{},{},{},{},{},{},{},{},{},{},{},{},"
+                      "{},{},{},{},{},{},{},{},{},{},{},{},{}]}");
+}
+
 Test(report, json_says_its_schema_and_what_people_look_for)
 {
     write_json();
