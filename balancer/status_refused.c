@@ -77,7 +77,8 @@ static size_t gather_rejected(const struct status_view *view,
         int64_t number =
             reason_is_error(i) ? counters_rejected(balancer_counters(view->balancer), i) : 0;
         if (number > 0) {
-            rejected[count++] = (struct rejected){.reason = i, .count = number};
+            rejected[count] = (struct rejected){.reason = i, .count = number};
+            count++;
         }
     }
     qsort(rejected, count, sizeof *rejected, most_first);

@@ -32,7 +32,10 @@ static int join(char out[PATH_MAX], const char *directory, const char *name, str
 static int create(const char *path, struct error *error)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return fd < 0 ? error_set_errno(error, -errno, "cannot create %s", path) : fd;
+    if (fd < 0) {
+        return error_set_errno(error, -errno, "cannot create %s", path);
+    }
+    return fd;
 }
 
 static int write_all(int fd, const char *data, size_t size)

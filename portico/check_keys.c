@@ -174,7 +174,6 @@ static int refuse_password(char *password, int size, int writing, void *context)
 static void check_tls_file(struct check_report *report, const struct check_scene *scene,
                            const char *path)
 {
-    char words[128];
     FILE *file = fopen(path, "re");
     if (file == NULL && errno == EACCES && !scene->is_root) {
         check_report_tell(report, FINDING_UNSEEN, "certificate", "%s: not looked at: needs root",
@@ -182,6 +181,7 @@ static void check_tls_file(struct check_report *report, const struct check_scene
         return;
     }
     if (file == NULL) {
+        char words[128];
         check_report_mend(report, "correct Balancer.tls_certificates, or put the file there");
         check_report_tell(report, FINDING_PROBLEM, "certificate", "%s cannot be read: %s", path,
                           strerror_r(errno, words, sizeof words));

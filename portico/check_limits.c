@@ -139,8 +139,8 @@ static bool find_unit(const struct check_scene *scene, const char *unit, struct 
         snprintf(path, sizeof path, "%s%s/%s", scene->root, unit_directories[i], unit);
         is_found = read_setting(path, "LimitNOFILE", &files);
     }
-    for (size_t i = ARRAY_LEN(unit_directories); is_found && i-- > 0;) {
-        snprintf(path, sizeof path, "%s%s/%s.d", scene->root, unit_directories[i], unit);
+    for (size_t left = ARRAY_LEN(unit_directories); is_found && left > 0; left--) {
+        snprintf(path, sizeof path, "%s%s/%s.d", scene->root, unit_directories[left - 1], unit);
         read_drop_ins(path, last, &files);
     }
     if (is_found) {

@@ -26,8 +26,8 @@ static void check_runtime_directory(struct check_report *report, const struct ch
                                     const char *path)
 {
     struct stat status;
-    char owner[CHECK_OWNER_SIZE];
     if (stat(path, &status) < 0) {
+        char owner[CHECK_OWNER_SIZE];
         check_report_mend(report, "install -d -m 0700%s %s", check_scene_owner(scene, owner), path);
         check_report_tell(report, FINDING_PROBLEM, "sockets", "there is no directory %s", path);
     } else if (!S_ISDIR(status.st_mode)) {

@@ -46,9 +46,9 @@ static const char *name_user(unsigned uid, char text[CHECK_USER_SIZE])
 static void tell_taken(struct check_report *report, const struct listener *listener, uint16_t port,
                        const struct port_holder *holder, bool is_known)
 {
-    char user[CHECK_USER_SIZE];
     char who[256] = "a program that is not shown to this user";
     if (is_known && holder->pid != 0) {
+        char user[CHECK_USER_SIZE];
         snprintf(who, sizeof who, "%s (process %ld) of user %s", holder->name, holder->pid,
                  name_user(holder->uid, user));
         check_report_mend(report, "stop it: kill %ld; or change %s", holder->pid,

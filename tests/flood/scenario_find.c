@@ -32,9 +32,9 @@ static const char *beside_program(const char *relative, char path[PATH_MAX])
 const char *const *scenario_directories(void)
 {
     static const char *directories[5];
-    static char installed[PATH_MAX];
-    static char source[PATH_MAX];
     if (directories[0] == NULL) {
+        static char installed[PATH_MAX];
+        static char source[PATH_MAX];
         size_t count = 0;
         const char *wish = getenv("PORTICO_FLOOD_SCENARIOS");
         if (wish != NULL && wish[0] != '\0') {
