@@ -87,6 +87,40 @@ static bool was_taken(unsigned i)
     return is_taken;
 }
 
+/* Bytes that are on their way to the instance or that it has not read. A socket's line in
+ * proc_pid_net(5): "sl: LOCAL REMOTE STATE SENT:RECEIVED", all in hexadecimal digits. */
+static uint64_t bytes_unread(void)
+{
+    FILE *sockets = fopen("/proc/self/net/tcp", "re");
+    cr_assert_not_null(sockets);
+    char line[512];
+    uint64_t unread = 0;
+    while (fgets(line, sizeof line, sockets) != NULL) {
+        unsigned local;
+        unsigned remote;
+        unsigned long to_send;
+        unsigned long to_read;
+        if (sscanf(line, " %*u: %*x:%x %*x:%x %*x %lx:%lx", &local, &remote, &to_send, &to_read) !=
+            4) {
+            continue;
+        }
+        unread += local == scene.instance.port ? to_read : 0;
+        unread += remote == scene.instance.port ? to_send : 0;
+    }
+    fclose(sockets);
+    return unread;
+}
+
+static void wait_until_all_is_read(void)
+{
+    usec_t deadline = clock_monotonic(&clock_system) + PATIENCE;
+    while (bytes_unread() > 0) {
+        cr_assert_lt(clock_monotonic(&clock_system), deadline);
+        sleep_for(20000);
+    }
+    sleep_for(100000); /* what it has read last, it may still be counting */
+}
+
 static void small_poll(void)
 {
     fake_agent_say(&scene.agent, "aff4:/flows/F:ClientAlert", "DataBlob", STR("x"));
@@ -102,7 +136,7 @@ Test(frontend_memory, large_bodies_share_what_there_is)
         begin_large(i);
     }
     small_poll();
-    sleep_for(300000);
+    wait_until_all_is_read();
     uint64_t grown = process_memory_kib(&scene.instance.process, "VmRSS") - before;
     for (unsigned i = 0; i < CLIENTS; i++) {
         taken += was_taken(i);
