@@ -56,8 +56,7 @@ static int certify(const struct frontend *frontend, const struct terms *terms,
     if (identity->authority == NULL) {
         return 0; /* the key is what counts; the certificate is for the record */
     }
-    return authority_certify_agent(identity->authority, str_from(identity->authority_pem), key,
-                                   clock_wall(frontend->clock), pem);
+    return authority_certify_agent(identity->authority, key, clock_wall(frontend->clock), pem);
 }
 
 static enum reason store_agent(struct frontend *frontend, const struct terms *terms,

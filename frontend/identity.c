@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "wire/authority.h"
 #include "wire/certificate.h"
 
 static int load_key(const struct config *config, const char *option, struct rsa_meter *meter,
@@ -47,12 +48,16 @@ static int load_authority(struct identity *identity, const struct config *config
     if (!config_is_set(config, "PrivateKeys.ca_key") || !config_is_set(config, "CA.certificate")) {
         return 0;
     }
-    int result = load_key(config, "PrivateKeys.ca_key", meter, &identity->authority, error);
+    int result = load_key(config, "PrivateKeys.ca_key", meter, &identity->authority_key, error);
     if (result < 0) {
         return result;
     }
-    identity->authority_pem = str_dup(str_from(config_str(config, "CA.certificate")));
-    return identity->authority_pem == NULL ? error_set(error, -ENOMEM, "no memory") : 0;
+    result = authority_open(identity->authority_key, str_from(config_str(config, "CA.certificate")),
+                            &identity->authority);
+    return result == -ENOMEM ? error_set(error, result, "no memory")
+           : result < 0
+               ? error_set(error, result, "CA.certificate is not that of PrivateKeys.ca_key")
+               : 0;
 }
 
 /* The ciphers that we make for agents are signed with the key and carry the name. */
@@ -94,8 +99,8 @@ int identity_load(struct identity *identity, const struct config *config, struct
 void identity_done(struct identity *identity)
 {
     rsa_key_free(identity->key);
-    rsa_key_free(identity->authority);
+    authority_free(identity->authority);
+    rsa_key_free(identity->authority_key);
     free(identity->certificate);
-    free(identity->authority_pem);
     *identity = (struct identity){.key = NULL};
 }

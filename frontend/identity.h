@@ -9,15 +9,16 @@
 #include "base/str.h"
 #include "wire/rsa.h"
 
+struct authority;
 struct config;
 
 struct identity {
-    struct rsa_key *key;       /* owned */
-    struct rsa_key *authority; /* owned; NULL: nobody can be enrolled here */
-    char *certificate;         /* PEM, owned: /server.pem */
-    char *authority_pem;       /* owned; NULL with `authority` */
-    char name[64];             /* the certificate's common name: our source on the wire */
-    uint64_t serial;           /* the certificate's */
+    struct rsa_key *key;           /* owned */
+    struct rsa_key *authority_key; /* owned; NULL with `authority` */
+    struct authority *authority;   /* owned; NULL: nobody can be enrolled here */
+    char *certificate;             /* PEM, owned: /server.pem */
+    char name[64];                 /* the certificate's common name: our source on the wire */
+    uint64_t serial;               /* the certificate's */
     /* Of key and name: what agents take for one server, whatever certificate says so. */
     uint8_t fingerprint[RSA_FINGERPRINT_BYTES];
 };

@@ -16,6 +16,10 @@
 #define FRESH USEC_PER_HOUR             /* agents that were seen since then tell about the clock */
 #define CLOCK_TOLERANCE USEC_PER_MINUTE /* half of the agents are not so far off */
 
+/* Of the session cache, with what is lost to agents that share a place: see the sizes in
+ * docs/operations.md. */
+enum { SESSION_CACHE_BYTES_PER_AGENT = 1229 };
+
 static void check_mode(struct check_report *report, const char *path)
 {
     struct stat status;
@@ -141,6 +145,27 @@ static void tell_health(struct check_report *report, const struct store_inspecti
     }
 }
 
+static void compare_with_session_cache(struct check_report *report, const struct check_scene *scene,
+                                       const struct store_inspection *found)
+{
+    uint64_t agents = found->counts.agents[STORE_ENROLLED];
+    uint64_t bytes = config_size(scene->config, "Frontend.session_cache");
+    uint64_t wanted = agents * SESSION_CACHE_BYTES_PER_AGENT;
+    if (wanted > bytes) {
+        check_report_why(report, "agents push each other out of it, and then their polls cost "
+                                 "private RSA operations, dozens of times what others cost");
+        check_report_mend(report,
+                          "set Frontend.session_cache: %lluMiB, then restart the frontends "
+                          "one after the other",
+                          (unsigned long long)((wanted >> 20) + 1));
+        check_report_tell(report, FINDING_WARNING, "session cache",
+                          "%llu agents are enrolled, Frontend.session_cache has room for about "
+                          "%llu",
+                          (unsigned long long)agents,
+                          (unsigned long long)(bytes / SESSION_CACHE_BYTES_PER_AGENT));
+    }
+}
+
 static void check_content(struct check_report *report, const struct check_scene *scene)
 {
     char file[PATH_MAX];
@@ -159,6 +184,7 @@ static void check_content(struct check_report *report, const struct check_scene 
     }
     tell_health(report, &found);
     compare_clocks(report, &found);
+    compare_with_session_cache(report, scene, &found);
 }
 
 void check_store(struct check_report *report, const struct check_scene *scene)

@@ -219,14 +219,18 @@ static int make_identities(struct plan *plan)
         .not_before = now - BACKDATED,
         .not_after = now + LIFETIME,
     };
+    struct authority *authority = NULL;
     int r = make_key(&plan->authority);
     r = r < 0 ? r : authority_make(plan->authority.key, &wish, &plan->authority.certificate);
     r = r < 0 ? r : make_key(&plan->server);
     wish.common_name = SERVER_NAME;
     wish.serial = SERVER_SERIAL;
     r = r < 0 ? r
-              : authority_certify(plan->authority.key, buffer_view(&plan->authority.certificate),
-                                  plan->server.key, &wish, &plan->server.certificate);
+              : authority_open(plan->authority.key, buffer_view(&plan->authority.certificate),
+                               &authority);
+    r = r < 0 ? r
+              : authority_certify(authority, plan->server.key, &wish, &plan->server.certificate);
+    authority_free(authority);
     return r < 0 ? operation_fail(plan->operation, "cannot make keys and certificates: %s",
                                   strerror(-r))
                  : 0;

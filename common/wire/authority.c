@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "wire/x509.h"
 
@@ -38,7 +39,7 @@ static X509 *make_x509(const struct rsa_key *subject, const struct certificate_w
     if (x509 == NULL || X509_set_version(x509, X509_VERSION_3) != 1 ||
         ASN1_INTEGER_set_uint64(X509_get_serialNumber(x509), wish->serial) != 1 ||
         !set_times(x509, wish) || !set_subject(x509, wish->common_name) ||
-        X509_set_pubkey(x509, rsa_key_evp(subject)) != 1) {
+        !x509_set_public_key(X509_get_X509_PUBKEY(x509), subject)) {
         X509_free(x509);
         return NULL;
     }
@@ -74,7 +75,16 @@ int authority_make(const struct rsa_key *key, const struct certificate_wish *wis
     return sign_and_write(x509, fine, key, pem);
 }
 
-static X509 *read_authority(struct str pem, const struct rsa_key *key)
+/* ---- Signing others' ---- */
+
+struct authority {
+    const struct rsa_key *key;
+    /* Section 9: the issuer is the issuer of the authority's certificate; GRR's own differs from
+     * its subject. */
+    X509_NAME *issuer;
+};
+
+static X509 *read_certificate(struct str pem, const struct rsa_key *key)
 {
     X509 *x509 = NULL;
     BIO *bio = pem.len <= RSA_PEM_BYTES_MAX ? BIO_new_mem_buf(pem.data, (int)pem.len) : NULL;
@@ -90,23 +100,44 @@ static X509 *read_authority(struct str pem, const struct rsa_key *key)
     return x509;
 }
 
-int authority_certify(const struct rsa_key *authority, struct str authority_pem,
-                      const struct rsa_key *subject, const struct certificate_wish *wish,
-                      struct buffer *pem)
+int authority_open(const struct rsa_key *key, struct str certificate_pem,
+                   struct authority **authority)
 {
-    X509 *issuer = read_authority(authority_pem, authority);
-    if (issuer == NULL) {
+    X509 *x509 = read_certificate(certificate_pem, key);
+    if (x509 == NULL) {
         return -EINVAL;
     }
-    X509 *x509 = make_x509(subject, wish);
-    /* Section 9: the issuer is the authority's issuer name; GRR's own differs from its subject. */
-    bool fine = x509 != NULL && X509_set_issuer_name(x509, X509_get_issuer_name(issuer)) == 1;
-    X509_free(issuer);
-    return sign_and_write(x509, fine, authority, pem);
+    struct authority *made = calloc(1, sizeof *made);
+    X509_NAME *issuer = X509_NAME_dup(X509_get_issuer_name(x509));
+    X509_free(x509);
+    if (made == NULL || issuer == NULL) {
+        X509_NAME_free(issuer);
+        free(made);
+        return -ENOMEM;
+    }
+    *made = (struct authority){.key = key, .issuer = issuer};
+    *authority = made;
+    return 0;
 }
 
-int authority_certify_agent(const struct rsa_key *authority, struct str authority_pem,
-                            const struct rsa_key *agent, usec_t now, struct buffer *pem)
+void authority_free(struct authority *authority)
+{
+    if (authority != NULL) {
+        X509_NAME_free(authority->issuer);
+        free(authority);
+    }
+}
+
+int authority_certify(const struct authority *authority, const struct rsa_key *subject,
+                      const struct certificate_wish *wish, struct buffer *pem)
+{
+    X509 *x509 = make_x509(subject, wish);
+    bool fine = x509 != NULL && X509_set_issuer_name(x509, authority->issuer) == 1;
+    return sign_and_write(x509, fine, authority->key, pem);
+}
+
+int authority_certify_agent(const struct authority *authority, const struct rsa_key *agent,
+                            usec_t now, struct buffer *pem)
 {
     char name[64];
     const struct client_id *id = rsa_key_client_id(agent);
@@ -117,5 +148,5 @@ int authority_certify_agent(const struct rsa_key *authority, struct str authorit
         .not_before = now - AGENT_BACKDATED,
         .not_after = now + AGENT_LIFETIME,
     };
-    return authority_certify(authority, authority_pem, agent, &wish, pem);
+    return authority_certify(authority, agent, &wish, pem);
 }

@@ -21,7 +21,7 @@ static bool fill_request(X509_REQ *request, const struct rsa_key *key)
     X509_NAME *name = x509_name_new(text);
     bool fine = name != NULL && X509_REQ_set_version(request, X509_REQ_VERSION_1) == 1 &&
                 X509_REQ_set_subject_name(request, name) == 1 &&
-                X509_REQ_set_pubkey(request, rsa_key_evp(key)) == 1 &&
+                x509_set_public_key(X509_REQ_get_X509_PUBKEY(request), key) &&
                 X509_REQ_sign(request, rsa_key_evp(key), EVP_sha256()) > 0;
     X509_NAME_free(name);
     return fine;

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/spki.h"
 #include "wire/x509.h"
 
 enum { EXPONENT_BITS_MAX = 33, EXPONENT = 65537 };
@@ -46,21 +45,29 @@ static size_t number_bytes(const EVP_PKEY *pkey, const char *name, uint8_t *out,
     return (size_t)len;
 }
 
-/* What others know the key by: the client id and the fingerprint, which is that of its DER. */
-static int find_names(struct rsa_key *key)
+size_t rsa_key_write_spki(const struct rsa_key *key, uint8_t out[SPKI_BYTES_MAX])
 {
     uint8_t n[RSA_BYTES_MAX];
     uint8_t e[SPKI_EXPONENT_BYTES_MAX];
-    uint8_t der[SPKI_BYTES_MAX];
-    size_t size = 0;
     struct str modulus =
         str_make((const char *)n, number_bytes(key->pkey, OSSL_PKEY_PARAM_RSA_N, n, sizeof n));
     struct str exponent =
         str_make((const char *)e, number_bytes(key->pkey, OSSL_PKEY_PARAM_RSA_E, e, sizeof e));
-    if (modulus.len == 0 || exponent.len == 0 || (n[modulus.len - 1] & 1) == 0) {
+    return modulus.len == 0 || exponent.len == 0 ? 0 : spki_write(modulus, exponent, out);
+}
+
+/* What others know the key by: the client id and the fingerprint, which is that of its DER. */
+static int find_names(struct rsa_key *key)
+{
+    uint8_t der[SPKI_BYTES_MAX];
+    struct str modulus;
+    struct str exponent;
+    size_t size = 0;
+    size_t len = rsa_key_write_spki(key, der);
+    if (len == 0 || !spki_read(str_make((const char *)der, len), &modulus, &exponent) ||
+        (modulus.data[modulus.len - 1] & 1) == 0) {
         return -EINVAL;
     }
-    size_t len = spki_write(modulus, exponent, der);
     if (EVP_Q_digest(NULL, "SHA256", NULL, der, len, key->fingerprint, &size) != 1) {
         return -EIO;
     }
@@ -296,8 +303,11 @@ int rsa_private_from_primes(struct str p, struct str q, struct rsa_meter *meter,
 
 int rsa_public_to_pem(const struct rsa_key *key, struct buffer *out)
 {
+    uint8_t der[SPKI_BYTES_MAX];
+    size_t len = rsa_key_write_spki(key, der);
     BIO *bio = BIO_new(BIO_s_mem());
-    bool fine = bio != NULL && PEM_write_bio_PUBKEY(bio, key->pkey) == 1;
+    bool fine =
+        len > 0 && bio != NULL && PEM_write_bio(bio, PEM_STRING_PUBLIC, "", der, (long)len) > 0;
     return x509_append_pem(bio, fine, out);
 }
 

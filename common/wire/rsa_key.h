@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a key is made of: for rsa.c and rsa_key.c only. */
+/* What a key is made of: for the files about keys and certificates only. */
 #ifndef PORTICO_WIRE_RSA_KEY_H
 #define PORTICO_WIRE_RSA_KEY_H
 
 #include <openssl/evp.h>
 
 #include "wire/rsa.h"
+#include "wire/spki.h"
 
 struct rsa_key {
     EVP_PKEY *pkey;          /* owned reference */
@@ -14,5 +15,8 @@ struct rsa_key {
     struct client_id client_id;
     uint8_t fingerprint[EVP_MAX_MD_SIZE];
 };
+
+/* Write the public part as SubjectPublicKeyInfo. The number of bytes; 0: OpenSSL failed. */
+size_t rsa_key_write_spki(const struct rsa_key *key, uint8_t out[SPKI_BYTES_MAX]);
 
 #endif

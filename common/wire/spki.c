@@ -105,25 +105,31 @@ static bool take_integer(struct str *rest, size_t max, struct str *number)
     return number->len > 0 && number->len <= max && number->data[0] != 0;
 }
 
-bool spki_read(struct str der, struct str *modulus, struct str *exponent)
+/* What the bit string holds, without its count of unused bits. */
+static bool take_public_key(struct str der, struct str *key)
 {
-    uint8_t again[SPKI_BYTES_MAX];
     struct str info;
-    struct str key;
-    struct str numbers;
-    struct str n;
-    struct str e;
-    struct str rest = der;
-    if (!take(&rest, TAG_SEQUENCE, &info) ||
+    if (!take(&der, TAG_SEQUENCE, &info) ||
         !str_starts_with(info, str_make((const char *)rsa_encryption, sizeof rsa_encryption))) {
         return false;
     }
     info = str_skip(info, sizeof rsa_encryption);
-    if (!take(&info, TAG_BIT_STRING, &key) || key.len == 0) {
+    if (!take(&info, TAG_BIT_STRING, key) || key->len == 0) {
         return false;
     }
-    key = str_skip(key, 1);
-    if (!take(&key, TAG_SEQUENCE, &numbers) || !take_integer(&numbers, RSA_BYTES_MAX, &n) ||
+    *key = str_skip(*key, 1);
+    return true;
+}
+
+bool spki_read(struct str der, struct str *modulus, struct str *exponent)
+{
+    uint8_t again[SPKI_BYTES_MAX];
+    struct str key;
+    struct str numbers;
+    struct str n;
+    struct str e;
+    if (!take_public_key(der, &key) || !take(&key, TAG_SEQUENCE, &numbers) ||
+        !take_integer(&numbers, RSA_BYTES_MAX, &n) ||
         !take_integer(&numbers, SPKI_EXPONENT_BYTES_MAX, &e)) {
         return false;
     }
@@ -135,4 +141,11 @@ bool spki_read(struct str der, struct str *modulus, struct str *exponent)
     *modulus = n;
     *exponent = e;
     return true;
+}
+
+struct str spki_public_key(struct str der)
+{
+    struct str key;
+    CHECK(take_public_key(der, &key));
+    return key;
 }

@@ -22,4 +22,7 @@ size_t spki_write(struct str modulus, struct str exponent, uint8_t out[SPKI_BYTE
  * may be a key all the same, in another shape. */
 MUST_CHECK bool spki_read(struct str der, struct str *modulus, struct str *exponent);
 
+/* The RSAPublicKey (RFC 8017 A.1.1) inside of what spki_write() wrote: a view. */
+struct str spki_public_key(struct str der);
+
 #endif

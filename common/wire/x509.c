@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <string.h>
 
+#include "wire/rsa_key.h"
+
 int x509_common_name(const X509_NAME *name, char *out, size_t size)
 {
     if (X509_NAME_entry_count(name) != 1) {
@@ -49,4 +51,21 @@ int x509_append_pem(BIO *bio, bool fine, struct buffer *out)
     BIO_free(bio);
     ERR_clear_error();
     return error;
+}
+
+bool x509_set_public_key(X509_PUBKEY *field, const struct rsa_key *key)
+{
+    uint8_t der[SPKI_BYTES_MAX];
+    size_t len = rsa_key_write_spki(key, der);
+    if (len == 0) {
+        return false;
+    }
+    struct str bits = spki_public_key(str_make((const char *)der, len));
+    unsigned char *copy = OPENSSL_memdup(bits.data, bits.len);
+    if (copy == NULL || X509_PUBKEY_set0_param(field, OBJ_nid2obj(NID_rsaEncryption), V_ASN1_NULL,
+                                               NULL, copy, (int)bits.len) != 1) {
+        OPENSSL_free(copy);
+        return false;
+    }
+    return true; /* `copy` is the field's */
 }

@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/compiler.h"
 #include "base/str.h"
+#include "wire/rsa.h"
 
 /* The subject when it is a single common name and nothing else; `out` has room for `size` bytes,
  * the NUL included. 0 or -EINVAL. */
@@ -18,6 +19,10 @@ MUST_CHECK int x509_common_name(const X509_NAME *name, char *out, size_t size);
 
 /* A name that is one common name, NULL without memory. Free with X509_NAME_free(). */
 X509_NAME *x509_name_new(const char *common_name);
+
+/* What X509_set_pubkey() and X509_REQ_set_pubkey() do, without OpenSSL's encoders and decoders,
+ * which take half as long as a signature. False without memory. */
+MUST_CHECK bool x509_set_public_key(X509_PUBKEY *field, const struct rsa_key *key);
 
 /* Append what a PEM writer has written to `bio`, which is freed; `fine` says whether it did. 0,
  * -ENOBUFS, -ENOMEM or -EIO. */

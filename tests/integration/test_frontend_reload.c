@@ -135,7 +135,8 @@ Test(frontend_reload, tells_what_needs_a_restart)
 /* A certificate of the same authority for `key`; to be freed. */
 static struct str certify(const struct rsa_key *key, uint64_t serial)
 {
-    struct rsa_key *authority;
+    struct rsa_key *signer;
+    struct authority *authority;
     struct buffer pem;
     usec_t now = clock_wall(&clock_system);
     const struct certificate_wish wish = {
@@ -145,9 +146,11 @@ static struct str certify(const struct rsa_key *key, uint64_t serial)
         .not_after = now + USEC_PER_DAY,
     };
     buffer_init(&pem, 64 * 1024);
-    CHECK(rsa_private_from_pem(keys.ca_key, NULL, &authority) == 0);
-    CHECK(authority_certify(authority, keys.ca_certificate, key, &wish, &pem) == 0);
-    rsa_key_free(authority);
+    CHECK(rsa_private_from_pem(keys.ca_key, NULL, &signer) == 0);
+    CHECK(authority_open(signer, keys.ca_certificate, &authority) == 0);
+    CHECK(authority_certify(authority, key, &wish, &pem) == 0);
+    authority_free(authority);
+    rsa_key_free(signer);
     return buffer_view(&pem); /* its memory is the caller's */
 }
 

@@ -34,7 +34,8 @@ static struct str take(struct buffer *buffer)
 
 void instance_keys_make(const struct rsa_key *server, struct instance_keys *keys)
 {
-    struct rsa_key *authority;
+    struct rsa_key *key;
+    struct authority *authority;
     struct buffer buffer;
     usec_t now = clock_wall(&clock_system);
     struct certificate_wish wish = {
@@ -44,18 +45,20 @@ void instance_keys_make(const struct rsa_key *server, struct instance_keys *keys
         .not_after = now + USEC_PER_DAY,
     };
     buffer_init(&buffer, 64 * 1024);
-    CHECK(rsa_generate(1024, NULL, &authority) == 0);
-    CHECK(rsa_private_to_pem(authority, &buffer) == 0);
+    CHECK(rsa_generate(1024, NULL, &key) == 0);
+    CHECK(rsa_private_to_pem(key, &buffer) == 0);
     keys->ca_key = take(&buffer);
-    CHECK(authority_make(authority, &wish, &buffer) == 0);
+    CHECK(authority_make(key, &wish, &buffer) == 0);
     keys->ca_certificate = take(&buffer);
+    CHECK(authority_open(key, keys->ca_certificate, &authority) == 0);
     CHECK(rsa_private_to_pem(server, &buffer) == 0);
     keys->server_key = take(&buffer);
     wish.common_name = "grr";
     wish.serial = 2;
-    CHECK(authority_certify(authority, keys->ca_certificate, server, &wish, &buffer) == 0);
+    CHECK(authority_certify(authority, server, &wish, &buffer) == 0);
     keys->server_certificate = take(&buffer);
-    rsa_key_free(authority);
+    authority_free(authority);
+    rsa_key_free(key);
 }
 
 void instance_keys_free(struct instance_keys *keys)

@@ -60,6 +60,19 @@ Test(command_check, a_store_is_looked_into)
     cr_expect_not_null(strstr(run.out, "1 agents (1 pending"), "%s", run.out);
 }
 
+Test(command_check, a_session_cache_too_small_for_the_agents_is_found)
+{
+    site_open_store();
+    for (uint64_t id = 1; id <= 60; id++) {
+        site_agent(id, STORE_ENROLLED);
+    }
+    RUN fine = CHECK_SITE("-v");
+    cr_expect_null(strstr(fine.out, "session cache"), "%s", fine.out);
+    RUN run = CHECK_SITE("-p", "Frontend.session_cache=64KiB");
+    cr_expect_not_null(strstr(run.out, "60 agents are enrolled"), "%s", run.out);
+    cr_expect_not_null(strstr(run.out, "Frontend.session_cache: 1MiB"), "%s", run.out);
+}
+
 Test(command_check, findings_come_as_json)
 {
     RUN run = CHECK_SITE("--json");

@@ -7,6 +7,11 @@
 #include "support/support.h"
 #include "wire/spki.h"
 
+static struct str text_of(const unsigned char *bytes, size_t len)
+{
+    return str_make((const char *)bytes, len);
+}
+
 static struct str encoded_by_openssl(const struct rsa_key *key, unsigned char **der)
 {
     *der = NULL;
@@ -31,6 +36,11 @@ Test(spki, reads_and_writes_what_openssl_writes)
         cr_assert_eq(e.len, 3);
         cr_assert_eq(spki_write(n, e, again), text.len);
         cr_assert(memcmp(again, text.data, text.len) == 0);
+        OPENSSL_free(der);
+        der = NULL;
+        int len = i2d_PublicKey(rsa_key_evp(key), &der);
+        cr_assert_gt(len, 0);
+        cr_assert(str_equal(spki_public_key(text_of(again, text.len)), text_of(der, (size_t)len)));
         OPENSSL_free(der);
         rsa_key_free(key);
     }
