@@ -12,7 +12,6 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/error.h"
-#include "wire/rsa.h"
 
 enum {
     SHARDS = 16,
@@ -36,7 +35,6 @@ struct shard {
 
 struct agent_cache {
     struct store *store;
-    struct rsa_meter *meter;
     size_t shard_count;
     struct shard shards[];
 };
@@ -53,9 +51,17 @@ void agent_unref(struct agent *agent)
 {
     if (agent != NULL &&
         atomic_fetch_sub_explicit(&agent->references, 1, memory_order_acq_rel) == 1) {
-        rsa_key_free(agent->key);
         free(agent);
     }
+}
+
+int agent_make_key(const struct agent *agent, struct rsa_meter *meter, struct rsa_key **key)
+{
+    CHECK(agent_has_key(agent));
+    /* It was written from a key that was fine, so nothing can be wrong with it. */
+    return rsa_public_from_spki(str_make((const char *)agent->key, agent->key_len), meter, key) < 0
+               ? -ENOMEM
+               : 0;
 }
 
 usec_t agent_clock(const struct agent *agent)
@@ -179,37 +185,50 @@ void agent_cache_changed(void *context, struct store_agent_id id)
 
 /* ---- loading ---- */
 
-static int read_key(struct agent_cache *cache, const struct store_agent *row, struct agent *agent)
+/* The key of a row, in `spki`: its length, which is 0 when it has none; or an error. */
+static int read_key(const struct store_agent *row, uint8_t spki[RSA_SPKI_BYTES_MAX],
+                    uint8_t fingerprint[RSA_FINGERPRINT_BYTES])
 {
     char name[STORE_AGENT_ID_TEXT];
+    struct rsa_key *key = NULL;
     if (row->state == STORE_FORGOTTEN) {
         return 0;
     }
-    int r = rsa_public_from_pem(row->key, cache->meter, &agent->key);
+    int r = rsa_public_from_pem(row->key, NULL, &key);
     if (r < 0) {
         return r == -EINVAL ? -EKEYREJECTED : r;
     }
     store_agent_id_format(row->id, name);
-    return strcmp(name, rsa_key_client_id(agent->key)->text) == 0 ? 0 : -EKEYREJECTED;
+    size_t len = 0;
+    if (strcmp(name, rsa_key_client_id(key)->text) == 0) {
+        len = rsa_key_write_spki(key, spki);
+        memcpy(fingerprint, rsa_key_fingerprint(key), RSA_FINGERPRINT_BYTES);
+    }
+    rsa_key_free(key);
+    return len > 0 ? (int)len : -EKEYREJECTED;
 }
 
-static int make_agent(struct agent_cache *cache, const struct store_agent *row, struct agent **out,
-                      struct error *error)
+static int make_agent(const struct store_agent *row, struct agent **out, struct error *error)
 {
-    struct agent *agent = calloc(1, sizeof *agent);
+    uint8_t spki[RSA_SPKI_BYTES_MAX];
+    uint8_t fingerprint[RSA_FINGERPRINT_BYTES] = {0};
+    int r = read_key(row, spki, fingerprint);
+    if (r < 0) {
+        return error_set_errno(error, r, "cannot read the agent's key");
+    }
+    size_t len = (size_t)r;
+    struct agent *agent = calloc(1, sizeof *agent + len);
     if (agent == NULL) {
         return error_set(error, -ENOMEM, "no memory for an agent");
     }
     agent->id = row->id;
     agent->state = row->state;
     agent->version = row->version;
+    memcpy(agent->fingerprint, fingerprint, sizeof fingerprint);
+    agent->key_len = len;
+    memcpy(agent->key, spki, len);
     atomic_init(&agent->clock, row->clock);
     atomic_init(&agent->references, 1);
-    int r = read_key(cache, row, agent);
-    if (r < 0) {
-        agent_unref(agent);
-        return error_set_errno(error, r, "cannot read the agent's key");
-    }
     *out = agent;
     return 0;
 }
@@ -222,7 +241,7 @@ static int read_agent(struct agent_cache *cache, struct store_agent_id id, struc
     arena_init(&arena, 2048, ROW_BYTES_MAX);
     int r = store_read_agent(cache->store, id, &arena, &row, error);
     if (r == 0) {
-        r = make_agent(cache, row, agent, error);
+        r = make_agent(row, agent, error);
     }
     arena_done(&arena);
     return r;
@@ -230,9 +249,8 @@ static int read_agent(struct agent_cache *cache, struct store_agent_id id, struc
 
 static bool has_same_key(const struct agent *a, const struct agent *b)
 {
-    return a->key != NULL && b->key != NULL &&
-           memcmp(rsa_key_fingerprint(a->key), rsa_key_fingerprint(b->key),
-                  RSA_FINGERPRINT_BYTES) == 0;
+    return agent_has_key(a) && agent_has_key(b) &&
+           memcmp(a->fingerprint, b->fingerprint, sizeof a->fingerprint) == 0;
 }
 
 /* With the lock held: in the place of what is known of the agent, or of another one, which the
@@ -331,7 +349,7 @@ static void release_shard(struct shard *shard)
     free(shard->ring);
 }
 
-struct agent_cache *agent_cache_new(struct store *store, size_t max, struct rsa_meter *meter)
+struct agent_cache *agent_cache_new(struct store *store, size_t max)
 {
     size_t shards = max < SHARDED_FROM ? 1 : SHARDS;
     struct agent_cache *cache = calloc(1, sizeof *cache + shards * sizeof cache->shards[0]);
@@ -341,7 +359,6 @@ struct agent_cache *agent_cache_new(struct store *store, size_t max, struct rsa_
         return NULL;
     }
     cache->store = store;
-    cache->meter = meter;
     cache->shard_count = shards;
     for (size_t i = 0; i < shards; i++) {
         is_whole = init_shard(&cache->shards[i], max / shards) && is_whole;

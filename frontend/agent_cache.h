@@ -14,11 +14,10 @@
 
 #include "base/compiler.h"
 #include "store/store.h"
+#include "wire/rsa.h"
 
 struct agent_cache;
 struct error;
-struct rsa_key;
-struct rsa_meter;
 
 /* One agent as the store had it. Counted; never changes but for its clock, so holders read it
  * without locks, and a change in the store makes another one. */
@@ -26,7 +25,7 @@ struct agent {
     struct store_agent_id id;
     enum store_agent_state state;
     uint64_t version;
-    struct rsa_key *key; /* owned; NULL when forgotten */
+    uint8_t fingerprint[RSA_FINGERPRINT_BYTES]; /* of its key */
 
     /* The cache's own. */
     struct agent *next; /* in its bucket */
@@ -35,6 +34,9 @@ struct agent {
     atomic_uint references;
     atomic_bool was_used; /* since eviction last came by */
     atomic_bool is_stale; /* the store has news: only the clock is of use */
+
+    size_t key_len; /* 0: it was forgotten */
+    uint8_t key[];  /* SubjectPublicKeyInfo */
 };
 
 static inline bool agent_is_enrolled(const struct agent *agent)
@@ -42,9 +44,21 @@ static inline bool agent_is_enrolled(const struct agent *agent)
     return agent->state == STORE_ENROLLED;
 }
 
+static inline bool agent_has_key(const struct agent *agent)
+{
+    return agent->key_len > 0;
+}
+
 struct agent *agent_ref(struct agent *agent);
 /* NULL is fine. */
 void agent_unref(struct agent *agent);
+
+/* Its key, ready for use. A warm poll needs the fingerprint only, and OpenSSL's object for a key
+ * takes ten times the memory of all the rest, so it is made for each cold one: a few per cent of
+ * what RSA takes then. Only when agent_has_key(). `meter` as of all keys. 0 or -ENOMEM; *key is the
+ * caller's to free. */
+MUST_CHECK int agent_make_key(const struct agent *agent, struct rsa_meter *meter,
+                              struct rsa_key **key);
 
 /* The highest timestamp that was accepted from it, here or, as far as it was stored when the agent
  * was loaded, elsewhere; 0: none. */
@@ -53,9 +67,9 @@ usec_t agent_clock(const struct agent *agent);
  * in between. */
 bool agent_advance_clock(struct agent *agent, usec_t clock);
 
-/* At most `max` agents, at least one. `store` and `meter` (of their keys; may be NULL) are
- * borrowed. NULL when there is no memory. */
-struct agent_cache *agent_cache_new(struct store *store, size_t max, struct rsa_meter *meter);
+/* At most `max` agents, at least one; memory comes with them. `store` is borrowed. NULL when there
+ * is no memory. */
+struct agent_cache *agent_cache_new(struct store *store, size_t max);
 /* References that are out stay good. */
 void agent_cache_free(struct agent_cache *cache);
 
@@ -63,9 +77,8 @@ void agent_cache_free(struct agent_cache *cache);
  * blocks on the store. Returned: agent_unref() it. */
 MUST_CHECK struct agent *agent_cache_get(struct agent_cache *cache, struct store_agent_id id);
 
-/* Read the agent from the store, whatever is cached, and cache it. Blocks, and is dear: OpenSSL
- * takes about as long to read a PEM key as for a private operation with it. An agent takes 2.2 KB
- * of heap, 3.5 KB once a signature was checked with its key, nearly all of it OpenSSL's.
+/* Read the agent from the store, whatever is cached, and cache it. Blocks. An agent takes half a
+ * KB.
  *
  * 0; -ENODATA: no such agent; -EKEYREJECTED: its key cannot be read, or is another's; else as
  * store_read_agent(). *agent is to be unref'd. */

@@ -13,7 +13,7 @@
 #include "work_pool.h"
 
 enum {
-    AGENTS_CACHED = 100000,
+    AGENTS_CACHED = 1000000,
     /* One cold poll's RSA takes 1.5 ms: more than this waiting would be seconds late. */
     WORK_QUEUE = 2048,
 };
@@ -59,7 +59,7 @@ static int open_store(struct frontend *frontend, const struct config *config, st
 
 static int open_rest(struct frontend *frontend, const struct config *config, struct error *error)
 {
-    frontend->agents = agent_cache_new(frontend->store, AGENTS_CACHED, &frontend->meter);
+    frontend->agents = agent_cache_new(frontend->store, AGENTS_CACHED);
     if (frontend->agents == NULL) {
         return error_set(error, -ENOMEM, "no memory");
     }

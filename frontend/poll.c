@@ -198,14 +198,13 @@ static bool has_live_agent(struct poll *poll)
     agent_unref(poll->agent);
     poll_get_agent(poll);
     return poll->agent != NULL && agent_is_enrolled(poll->agent) &&
-           session_is_of(&poll->session, poll->agent->key);
+           session_is_of(&poll->session, poll->agent->fingerprint);
 }
 
 void poll_find_sealing(struct poll *poll)
 {
-    poll->has_sealing =
-        sealing_cache_find(poll->terms->sessions, rsa_key_fingerprint(poll->agent->key),
-                           clock_wall(poll->frontend->clock), &poll->sealing);
+    poll->has_sealing = sealing_cache_find(poll->terms->sessions, poll->agent->fingerprint,
+                                           clock_wall(poll->frontend->clock), &poll->sealing);
 }
 
 static uint32_t query_api(const struct poll *poll)

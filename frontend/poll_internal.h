@@ -47,6 +47,7 @@ struct poll {
     struct client_id source;
     struct store_agent_id id;
     struct agent *agent; /* a reference, NULL until it is known */
+    struct rsa_key *key; /* its key, owned, while the work pool needs it */
     struct bundle bundle;
     struct arena arena;
     struct intake intake;

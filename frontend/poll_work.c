@@ -2,6 +2,7 @@
 /* What a poll may have to wait for before it can be opened: RSA, and agents that have to be read.
  * On the work pool's threads, with the connection suspended. */
 #include <errno.h>
+#include <string.h>
 
 #include "agent_cache.h"
 #include "base/check.h"
@@ -26,6 +27,32 @@ static void distrust_pending(struct poll *poll)
         agent_unref(poll->agent);
         poll->agent = NULL;
     }
+}
+
+/* The key of the poll's agent; kept until the work is done. NULL without memory. */
+static const struct rsa_key *need_key(struct poll *poll)
+{
+    if (poll->key != NULL && memcmp(rsa_key_fingerprint(poll->key), poll->agent->fingerprint,
+                                    RSA_FINGERPRINT_BYTES) != 0) {
+        rsa_key_free(poll->key);
+        poll->key = NULL;
+    }
+    if (poll->key == NULL && agent_make_key(poll->agent, &poll->frontend->meter, &poll->key) < 0) {
+        poll->key = NULL;
+    }
+    return poll->key;
+}
+
+/* Whether it signed that cipher: then it is the poll's session. */
+static enum reason verify_claim(struct poll *poll, const struct claim *claim)
+{
+    enum wire_reason reason = WIRE_NO_REASON;
+    const struct rsa_key *key = need_key(poll);
+    if (key == NULL) {
+        return REASON_NO_MEMORY;
+    }
+    return claim_verify(claim, key, &poll->session, &reason) < 0 ? reason_of_wire(reason)
+                                                                 : REASON_NONE;
 }
 
 /* Whose cipher that is and whether it is good, for one private operation and one public one. */
@@ -54,9 +81,7 @@ static enum reason unwrap(struct poll *poll, struct wire_tools *tools)
     if (code < 0 && code != -ENODATA) {
         result = REASON_STORE;
     } else if (is_known) {
-        result = claim_verify(&claim, poll->agent->key, &poll->session, &reason) < 0
-                     ? reason_of_wire(reason)
-                     : REASON_NONE;
+        result = verify_claim(poll, &claim);
     } else {
         agent_unref(poll->agent);
         poll->agent = NULL;
@@ -96,9 +121,12 @@ static enum reason make_sealing(struct poll *poll, struct wire_tools *tools)
     if (poll->has_sealing) {
         return REASON_NONE;
     }
-    if (sealing_make(tools, poll->terms->identity.key, poll->agent->key,
-                     str_from(poll->terms->identity.name), clock_wall(frontend->clock),
-                     &poll->sealing, &reason) < 0) {
+    const struct rsa_key *key = need_key(poll);
+    if (key == NULL) {
+        return REASON_NO_MEMORY;
+    }
+    if (sealing_make(tools, poll->terms->identity.key, key, str_from(poll->terms->identity.name),
+                     clock_wall(frontend->clock), &poll->sealing, &reason) < 0) {
         return reason_of_wire(reason);
     }
     poll->has_sealing = true;
@@ -114,8 +142,8 @@ static enum reason check_session(struct poll *poll)
     if (reason != REASON_NONE && reason != reason_of_wire(WIRE_REASON_SOURCE_UNKNOWN)) {
         return reason;
     }
-    if (poll->agent == NULL || poll->agent->key == NULL ||
-        !session_is_of(&poll->session, poll->agent->key)) {
+    if (poll->agent == NULL || !agent_has_key(poll->agent) ||
+        !session_is_of(&poll->session, poll->agent->fingerprint)) {
         session_cache_drop(poll->terms->sessions, poll->packet.digest);
         agent_unref(poll->agent);
         poll->agent = NULL;
@@ -169,6 +197,8 @@ static void run_work(struct work_job *job, struct wire_tools *tools)
     struct poll *poll = CONTAINER_OF(job, struct poll, work);
     CHECK(poll->magic == POLL_MAGIC);
     enum reason reason = tools == NULL ? REASON_STOPPING : prepare(poll, tools);
+    rsa_key_free(poll->key);
+    poll->key = NULL;
     account_end_step(&poll->account, PHASE_RSA);
     if (reason == REASON_NONE) {
         poll->state = POLL_MESSAGES;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/spki.h"
 #include "wire/x509.h"
 
 enum { EXPONENT_BITS_MAX = 33, EXPONENT = 65537 };
@@ -57,25 +58,24 @@ size_t rsa_key_write_spki(const struct rsa_key *key, uint8_t out[SPKI_BYTES_MAX]
 }
 
 /* What others know the key by: the client id and the fingerprint, which is that of its DER. */
-static int find_names(struct rsa_key *key)
+static int find_names(struct rsa_key *key, struct str der)
 {
-    uint8_t der[SPKI_BYTES_MAX];
     struct str modulus;
     struct str exponent;
     size_t size = 0;
-    size_t len = rsa_key_write_spki(key, der);
-    if (len == 0 || !spki_read(str_make((const char *)der, len), &modulus, &exponent) ||
-        (modulus.data[modulus.len - 1] & 1) == 0) {
+    if (!spki_read(der, &modulus, &exponent) || (modulus.data[modulus.len - 1] & 1) == 0) {
         return -EINVAL;
     }
-    if (EVP_Q_digest(NULL, "SHA256", NULL, der, len, key->fingerprint, &size) != 1) {
+    if (EVP_Q_digest(NULL, "SHA256", NULL, der.data, der.len, key->fingerprint, &size) != 1) {
         return -EIO;
     }
     return client_id_from_modulus(modulus, &key->client_id);
 }
 
-int rsa_key_from_evp(EVP_PKEY *pkey, struct rsa_meter *meter, struct rsa_key **key)
+/* Takes a reference of its own. An empty `der` is asked of OpenSSL. */
+static int make_key(EVP_PKEY *pkey, struct str der, struct rsa_meter *meter, struct rsa_key **key)
 {
+    uint8_t written[SPKI_BYTES_MAX];
     if (!is_permitted(pkey)) {
         ERR_clear_error();
         return -EINVAL;
@@ -88,7 +88,10 @@ int rsa_key_from_evp(EVP_PKEY *pkey, struct rsa_meter *meter, struct rsa_key **k
     made->pkey = pkey;
     made->bytes = (size_t)EVP_PKEY_get_size(pkey);
     made->meter = meter;
-    int error = find_names(made);
+    if (der.len == 0) {
+        der = str_make((const char *)written, rsa_key_write_spki(made, written));
+    }
+    int error = find_names(made, der);
     if (error < 0) {
         rsa_key_free(made);
         ERR_clear_error();
@@ -96,6 +99,11 @@ int rsa_key_from_evp(EVP_PKEY *pkey, struct rsa_meter *meter, struct rsa_key **k
     }
     *key = made;
     return 0;
+}
+
+int rsa_key_from_evp(EVP_PKEY *pkey, struct rsa_meter *meter, struct rsa_key **key)
+{
+    return make_key(pkey, STR(""), meter, key);
 }
 
 void rsa_key_free(struct rsa_key *key)
@@ -190,35 +198,49 @@ static EVP_PKEY *public_from_numbers(struct str modulus, struct str exponent)
     return pkey;
 }
 
-/* The usual shape of a public key, or NULL: any other, or none. */
-static EVP_PKEY *read_usual(struct str pem)
+int rsa_public_from_spki(struct str der, struct rsa_meter *meter, struct rsa_key **key)
+{
+    struct str modulus;
+    struct str exponent;
+    if (!spki_read(der, &modulus, &exponent)) {
+        return -EINVAL;
+    }
+    EVP_PKEY *pkey = public_from_numbers(modulus, exponent);
+    int error = pkey == NULL ? -ENOMEM : make_key(pkey, der, meter, key);
+    EVP_PKEY_free(pkey);
+    ERR_clear_error();
+    return error;
+}
+
+/* A public key in the usual shape. -EINVAL: in any other, or none. */
+static int read_usual(struct str pem, struct rsa_meter *meter, struct rsa_key **key)
 {
     char *name = NULL;
     char *header = NULL;
     unsigned char *der = NULL;
     long len = 0;
-    EVP_PKEY *pkey = NULL;
-    struct str modulus;
-    struct str exponent;
+    int error = -EINVAL;
     BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
     if (bio != NULL && PEM_read_bio(bio, &name, &header, &der, &len) == 1 &&
-        strcmp(name, PEM_STRING_PUBLIC) == 0 &&
-        spki_read(str_make((const char *)der, (size_t)len), &modulus, &exponent)) {
-        pkey = public_from_numbers(modulus, exponent);
+        strcmp(name, PEM_STRING_PUBLIC) == 0) {
+        error = rsa_public_from_spki(str_make((const char *)der, (size_t)len), meter, key);
     }
     OPENSSL_free(name);
     OPENSSL_free(header);
     OPENSSL_free(der);
     BIO_free(bio);
     ERR_clear_error();
-    return pkey;
+    return error;
 }
 
 /* OpenSSL's own decoder takes as long as a private operation; every agent's key comes this way. */
 int rsa_public_from_pem(struct str pem, struct rsa_meter *meter, struct rsa_key **key)
 {
-    EVP_PKEY *pkey = pem.len > RSA_PEM_BYTES_MAX ? NULL : read_usual(pem);
-    return pkey != NULL ? adopt(pkey, meter, key) : read_pem(pem, PEM_read_bio_PUBKEY, meter, key);
+    if (pem.len > RSA_PEM_BYTES_MAX) {
+        return -EINVAL;
+    }
+    int error = read_usual(pem, meter, key);
+    return error == -EINVAL ? read_pem(pem, PEM_read_bio_PUBKEY, meter, key) : error;
 }
 
 int rsa_generate(unsigned bits, struct rsa_meter *meter, struct rsa_key **key)

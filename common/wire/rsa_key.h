@@ -6,7 +6,6 @@
 #include <openssl/evp.h>
 
 #include "wire/rsa.h"
-#include "wire/spki.h"
 
 struct rsa_key {
     EVP_PKEY *pkey;          /* owned reference */
@@ -15,8 +14,5 @@ struct rsa_key {
     struct client_id client_id;
     uint8_t fingerprint[EVP_MAX_MD_SIZE];
 };
-
-/* Write the public part as SubjectPublicKeyInfo. The number of bytes; 0: OpenSSL failed. */
-size_t rsa_key_write_spki(const struct rsa_key *key, uint8_t out[SPKI_BYTES_MAX]);
 
 #endif

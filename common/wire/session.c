@@ -17,9 +17,9 @@ void session_wipe(struct session *session)
     OPENSSL_cleanse(session, sizeof *session);
 }
 
-bool session_is_of(const struct session *session, const struct rsa_key *peer)
+bool session_is_of(const struct session *session, const uint8_t *fingerprint)
 {
-    return memcmp(session->peer, rsa_key_fingerprint(peer), sizeof session->peer) == 0;
+    return memcmp(session->peer, fingerprint, sizeof session->peer) == 0;
 }
 
 void sealing_wipe(struct sealing *sealing)

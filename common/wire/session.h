@@ -43,8 +43,8 @@ static_assert(sizeof(struct session) == 184, "caches in shared memory agree on t
 
 void session_wipe(struct session *session);
 
-/* Whether that key signed it; ask each time a cached session is used. */
-bool session_is_of(const struct session *session, const struct rsa_key *peer);
+/* Whether the key with that fingerprint signed it; ask each time a cached session is used. */
+bool session_is_of(const struct session *session, const uint8_t *fingerprint);
 
 struct sealing {
     usec_t made; /* wall clock */

@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "wire/rsa.h"
 
-enum { SPKI_BYTES_MAX = RSA_BYTES_MAX + 64, SPKI_EXPONENT_BYTES_MAX = 8 };
+enum { SPKI_BYTES_MAX = RSA_SPKI_BYTES_MAX, SPKI_EXPONENT_BYTES_MAX = 8 };
 
 /* Write the key with this modulus and exponent (big-endian, no leading zeros, neither empty; at
  * most RSA_BYTES_MAX and SPKI_EXPONENT_BYTES_MAX). The number of bytes. */

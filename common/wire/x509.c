@@ -6,7 +6,7 @@
 #include <openssl/err.h>
 #include <string.h>
 
-#include "wire/rsa_key.h"
+#include "wire/spki.h"
 
 int x509_common_name(const X509_NAME *name, char *out, size_t size)
 {
