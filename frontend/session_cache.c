@@ -93,7 +93,7 @@ static size_t file_bytes(const size_t sets[TABLE_COUNT])
  */
 static uint64_t shape_of(const size_t sets[TABLE_COUNT])
 {
-    uint64_t shape = SLOT_WAYS;
+    uint64_t shape = SLOT_WAYS * SLOT_CHOICES;
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         shape = (shape * 0x1000193 + sets[i]) * 0x1000193 + table_words[i];
     }

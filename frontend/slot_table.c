@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets of eight slots, each under a sequence word of its own. See slot_table.h.
+/* Sets of eight slots, each slot under a sequence word of its own. See slot_table.h.
  *
  * No fences: values are read with acquire and written with release, which costs nothing on x86,
  * little elsewhere, and is what ThreadSanitizer understands. The order only spares false alarms:
@@ -124,15 +124,25 @@ static struct slot *slot_at(const struct slot_table *table, struct set_head *hea
     return (struct slot *)(void *)((unsigned char *)head + LINE + way * slot_bytes(table->words));
 }
 
-/* Keyed, so that an agent cannot choose ciphers that push out another agent's. */
-static struct locus locate(const struct slot_table *table, const uint64_t *key)
+static struct locus locus_of(const struct slot_table *table, uint64_t hash, uint32_t tag)
+{
+    size_t set = (size_t)(product(hash, table->sets) >> 64);
+    return (struct locus){set_at(table, set), set, tag == 0 ? 1 : tag};
+}
+
+/* Keyed, so that an agent cannot choose ciphers that push out another agent's. How many loci the
+ * key has: one when both are the same set. */
+static size_t locate(const struct slot_table *table, const uint64_t *key,
+                     struct locus loci[SLOT_CHOICES])
 {
     const uint64_t *secret = table->secret->words + SECRET_HASH;
     uint64_t hash = fold(product(key[0] + secret[0], key[1] + secret[1]) +
                          product(key[2] + secret[2], key[3] + secret[3]));
-    size_t set = (size_t)(product(hash, table->sets) >> 64);
-    uint32_t tag = (uint32_t)hash;
-    return (struct locus){set_at(table, set), set, tag == 0 ? 1 : tag};
+    uint64_t other = fold(product(hash ^ table->secret->words[SECRET_LENGTH],
+                                  table->secret->words[SECRET_FACTOR] | 1));
+    loci[0] = locus_of(table, hash, (uint32_t)hash);
+    loci[1] = locus_of(table, other, (uint32_t)hash);
+    return loci[0].set == loci[1].set ? 1 : SLOT_CHOICES;
 }
 
 static uint64_t place_of(const struct locus *locus, size_t way)
@@ -213,19 +223,30 @@ static void note_use(struct set_head *head, size_t way)
     }
 }
 
-size_t slot_table_find(const struct slot_table *table, const uint64_t *key, uint64_t *value)
+static size_t find_in_set(const struct slot_table *table, const struct locus *locus,
+                          const uint64_t *key, uint64_t *value)
 {
-    struct locus locus = locate(table, key);
     for (size_t way = 0; way < SLOT_WAYS; way++) {
-        if (tag_of(locus.head, way) == locus.tag) {
-            size_t words = read_slot(table, &locus, way, key, value);
+        if (tag_of(locus->head, way) == locus->tag) {
+            size_t words = read_slot(table, locus, way, key, value);
             if (words > 0) {
-                note_use(locus.head, way);
+                note_use(locus->head, way);
                 return words;
             }
         }
     }
     return 0;
+}
+
+size_t slot_table_find(const struct slot_table *table, const uint64_t *key, uint64_t *value)
+{
+    struct locus loci[SLOT_CHOICES];
+    size_t count = locate(table, key, loci);
+    size_t words = 0;
+    for (size_t i = 0; i < count && words == 0; i++) {
+        words = find_in_set(table, &loci[i], key, value);
+    }
+    return words;
 }
 
 /* ---- writing ---- */
@@ -280,12 +301,18 @@ static void write_value(struct slot *slot, const uint64_t *value, size_t words, 
     }
 }
 
-/* Ways that a put may take, as bits, and the order in which it does. */
-static size_t way_of_key(const struct slot_table *table, const struct locus *locus,
-                         const uint64_t *key, unsigned ways)
+/* Where a put may go: a set of its key, and the ways of it that are left to try, as bits. */
+struct choice {
+    struct locus locus;
+    unsigned ways;
+};
+
+static size_t way_of_key(const struct slot_table *table, const struct choice *choice,
+                         const uint64_t *key)
 {
+    const struct locus *locus = &choice->locus;
     for (size_t way = 0; way < SLOT_WAYS; way++) {
-        if ((ways & 1U << way) != 0 && tag_of(locus->head, way) == locus->tag &&
+        if ((choice->ways & 1U << way) != 0 && tag_of(locus->head, way) == locus->tag &&
             has_key(slot_at(table, locus->head, way), key)) {
             return way;
         }
@@ -293,61 +320,114 @@ static size_t way_of_key(const struct slot_table *table, const struct locus *loc
     return SLOT_WAYS;
 }
 
-static size_t way_that_is_free(const struct slot_table *table, const struct locus *locus,
-                               unsigned ways)
+/* Ways that nothing is in, or whose writer died. */
+static unsigned free_ways(const struct slot_table *table, const struct choice *choice)
 {
+    struct set_head *head = choice->locus.head;
     uint64_t now = now_msec();
+    unsigned ways = 0;
     for (size_t way = 0; way < SLOT_WAYS; way++) {
         uint64_t word =
-            atomic_load_explicit(&slot_at(table, locus->head, way)->word, memory_order_relaxed);
+            atomic_load_explicit(&slot_at(table, head, way)->word, memory_order_relaxed);
         bool is_abandoned = (word & LOCKED) != 0 && !is_busy(word, now);
-        if ((ways & 1U << way) != 0 && (tag_of(locus->head, way) == 0 || is_abandoned)) {
-            return way;
-        }
+        ways |= (unsigned)(tag_of(head, way) == 0 || is_abandoned) << way;
     }
-    return SLOT_WAYS;
+    return ways & choice->ways;
 }
 
-static size_t way_to_evict(const struct locus *locus, unsigned ways)
+static unsigned idle_ways(const struct choice *choice)
 {
-    struct set_head *head = locus->head;
+    return ~atomic_load_explicit(&choice->locus.head->recent, memory_order_relaxed) & choice->ways;
+}
+
+static size_t way_to_evict(const struct choice *choice)
+{
+    struct set_head *head = choice->locus.head;
     for (unsigned step = 0; step < 2 * SLOT_WAYS; step++) {
         uint32_t way = atomic_fetch_add_explicit(&head->hand, 1, memory_order_relaxed) % SLOT_WAYS;
         uint32_t bit = UINT32_C(1) << way;
         bool was_used =
             (atomic_fetch_and_explicit(&head->recent, ~bit, memory_order_relaxed) & bit) != 0;
-        if ((ways & bit) != 0 && !was_used) {
+        if ((choice->ways & bit) != 0 && !was_used) {
             return way;
         }
     }
     /* All are in use all the time: any. */
-    return (size_t)__builtin_ctz(ways);
+    return (size_t)__builtin_ctz(choice->ways);
 }
 
-static size_t choose_way(const struct slot_table *table, const struct locus *locus,
-                         const uint64_t *key, unsigned ways)
+/* Which of the choices has most of these ways; when none has any: their count. */
+static size_t most_of(const unsigned *ways, size_t count)
 {
-    size_t way = way_of_key(table, locus, key, ways);
-    way = way < SLOT_WAYS ? way : way_that_is_free(table, locus, ways);
-    return way < SLOT_WAYS ? way : way_to_evict(locus, ways);
+    size_t best = count;
+    for (size_t i = 0; i < count; i++) {
+        if (ways[i] != 0 &&
+            (best == count || __builtin_popcount(ways[i]) > __builtin_popcount(ways[best]))) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* The way of *choice to write to: where the key is, else the set with more room, else the one with
+ * more that nobody asks for. At least one choice has ways left. */
+static size_t choose(const struct slot_table *table, struct choice *choices, size_t count,
+                     const uint64_t *key, struct choice **choice)
+{
+    unsigned ways[SLOT_CHOICES];
+    for (size_t i = 0; i < count; i++) {
+        size_t way = way_of_key(table, &choices[i], key);
+        if (way < SLOT_WAYS) {
+            *choice = &choices[i];
+            return way;
+        }
+        ways[i] = free_ways(table, &choices[i]);
+    }
+    size_t best = most_of(ways, count);
+    if (best < count) {
+        *choice = &choices[best];
+        return (size_t)__builtin_ctz(ways[best]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        ways[i] = idle_ways(&choices[i]);
+    }
+    best = most_of(ways, count);
+    if (best == count) {
+        best = choices[0].ways != 0 ? 0 : 1;
+    }
+    *choice = &choices[best];
+    return way_to_evict(*choice);
+}
+
+static bool write_way(const struct slot_table *table, const struct locus *locus, size_t way,
+                      uint64_t word, const uint64_t *value, size_t words)
+{
+    struct slot *slot = slot_at(table, locus->head, way);
+    /* Under the lock, so that it fits what is there unless its writer dies. */
+    atomic_store_explicit(&locus->head->tags[way], locus->tag, memory_order_relaxed);
+    write_value(slot, value, words, sum_slot(table, place_of(locus, way), word, value, words));
+    return unlock_slot(slot, word);
 }
 
 bool slot_table_put(const struct slot_table *table, const uint64_t *value, size_t words)
 {
     CHECK(words >= SLOT_KEY_WORDS && words <= table->words);
-    struct locus locus = locate(table, value);
-    for (unsigned ways = (1U << SLOT_WAYS) - 1; ways != 0;) {
-        size_t way = choose_way(table, &locus, value, ways);
-        struct slot *slot = slot_at(table, locus.head, way);
-        uint64_t word = lock_slot(slot);
+    struct locus loci[SLOT_CHOICES];
+    struct choice choices[SLOT_CHOICES];
+    size_t count = locate(table, value, loci);
+    unsigned left = 0;
+    for (size_t i = 0; i < count; i++) {
+        choices[i] = (struct choice){loci[i], (1U << SLOT_WAYS) - 1};
+        left += SLOT_WAYS;
+    }
+    for (; left > 0; left--) {
+        struct choice *choice;
+        size_t way = choose(table, choices, count, value, &choice);
+        uint64_t word = lock_slot(slot_at(table, choice->locus.head, way));
         if (word != 0) {
-            /* Under the lock, so that it fits what is there unless its writer dies. */
-            atomic_store_explicit(&locus.head->tags[way], locus.tag, memory_order_relaxed);
-            write_value(slot, value, words,
-                        sum_slot(table, place_of(&locus, way), word, value, words));
-            return unlock_slot(slot, word);
+            return write_way(table, &choice->locus, way, word, value, words);
         }
-        ways &= ~(1U << way);
+        choice->ways &= ~(1U << way);
     }
     return false;
 }
@@ -379,12 +459,16 @@ static void erase_slot(const struct slot_table *table, const struct locus *locus
 
 void slot_table_drop(const struct slot_table *table, const uint64_t *key)
 {
-    struct locus locus = locate(table, key);
-    for (size_t way = 0; way < SLOT_WAYS; way++) {
-        struct slot *slot = slot_at(table, locus.head, way);
-        /* Another key may come in before the lock is ours; that one is lost, which a cache may. */
-        if (tag_of(locus.head, way) == locus.tag && has_key(slot, key)) {
-            erase_slot(table, &locus, way);
+    struct locus loci[SLOT_CHOICES];
+    size_t count = locate(table, key, loci);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t way = 0; way < SLOT_WAYS; way++) {
+            struct slot *slot = slot_at(table, loci[i].head, way);
+            /* Another key may come in before the lock is ours; that one is lost, which a cache
+             * may. */
+            if (tag_of(loci[i].head, way) == loci[i].tag && has_key(slot, key)) {
+                erase_slot(table, &loci[i], way);
+            }
         }
     }
 }

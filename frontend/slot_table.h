@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A table in memory that processes share: values of up to a fixed size that begin with the 32 bytes
- * they are found by. Each key belongs to one set of eight slots; a full set loses what was not
- * asked for lately.
+ * they are found by. Each key may be in two sets of eight slots, and comes into the one with more
+ * room: so nearly all of the table fills before anything is lost, where with one set for each key
+ * a third would lose things long before. Full sets lose what was not asked for lately.
  *
  * Readers take no lock. A writer locks one slot by making its word odd; a reader copies the slot
  * and checks a sum over word, place and content that is keyed with a secret of the file. The sum is
@@ -20,6 +21,7 @@
 
 enum {
     SLOT_WAYS = 8,
+    SLOT_CHOICES = 2, /* sets for each key */
     SLOT_KEY_WORDS = 4,
     SLOT_WORDS_MAX = 288,                   /* longest value */
     SLOT_SECRET_WORDS = SLOT_WORDS_MAX + 8, /* what slot_secret_expand() makes */
@@ -49,7 +51,8 @@ size_t slot_set_bytes(size_t words);
 size_t slot_table_find(const struct slot_table *table, const uint64_t *key, uint64_t *value);
 
 /* `value` begins with its key; `words` is SLOT_KEY_WORDS to table->words. Replaces what has the
- * same key. False: all slots of its set are being written. */
+ * same key; when two do it at once, both may stay for a while, one in each set. False: all slots of
+ * its sets are being written. */
 bool slot_table_put(const struct slot_table *table, const uint64_t *value, size_t words);
 
 void slot_table_drop(const struct slot_table *table, const uint64_t *key);

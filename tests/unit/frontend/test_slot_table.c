@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One set by itself, where every slot is at hand. */
+/* One set by itself, where every slot is at hand; and at the end, many. */
 #include <criterion/criterion.h>
 #include <stdalign.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "slot_table.h"
@@ -130,4 +132,32 @@ Test(slot_table, finds_nothing_in_any_bytes)
         slot_table_drop(&table, (const uint64_t[]){round, round, round, round});
         cr_assert_eq(find(round, value), 0);
     }
+}
+
+/* Agents poll in turn, and who is not found is put: what is pushed out must not push out the next
+ * one, round after round, while the table has room for all. */
+Test(slot_table, keeps_nearly_all_until_it_is_nearly_full)
+{
+    enum { SETS = 2048, KEYS = SETS * SLOT_WAYS * 93 / 100, ROUNDS = 4 };
+    uint64_t value[WORDS];
+    uint64_t missed = 0;
+    table.sets = SETS;
+    table.memory = aligned_alloc(64, SETS * slot_set_bytes(WORDS));
+    cr_assert_not_null(table.memory);
+    memset(table.memory, 0, SETS * slot_set_bytes(WORDS));
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint64_t random = 1;
+        missed = 0;
+        for (size_t i = 0; i < KEYS; i++) {
+            uint64_t key = next_random(&random);
+            if (find(key, value) == 0) {
+                missed++;
+                cr_assert(put(key, i, WORDS));
+            }
+        }
+        cr_assert_eq(round > 0 || missed == KEYS, true);
+    }
+    cr_expect_leq(missed, KEYS / 100, "%llu of %d", (unsigned long long)missed, KEYS);
+    printf("%llu of %d were lost\n", (unsigned long long)missed, KEYS);
+    free(table.memory);
 }
