@@ -151,13 +151,14 @@ static void compare_with_session_cache(struct check_report *report, const struct
     uint64_t agents = found->counts.agents[STORE_ENROLLED];
     uint64_t bytes = config_size(scene->config, "Frontend.session_cache");
     uint64_t wanted = agents * SESSION_CACHE_BYTES_PER_AGENT;
+    unsigned long long mib = (wanted >> 20) + 1;
     if (wanted > bytes) {
         check_report_why(report, "agents push each other out of it, and then their polls cost "
                                  "private RSA operations, dozens of times what others cost");
         check_report_mend(report,
                           "set Frontend.session_cache: %lluMiB, then restart the frontends "
                           "one after the other",
-                          (unsigned long long)((wanted >> 20) + 1));
+                          mib);
         check_report_tell(report, FINDING_WARNING, "session cache",
                           "%llu agents are enrolled, Frontend.session_cache has room for about "
                           "%llu",

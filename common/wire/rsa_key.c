@@ -46,15 +46,20 @@ static size_t number_bytes(const EVP_PKEY *pkey, const char *name, uint8_t *out,
     return (size_t)len;
 }
 
-size_t rsa_key_write_spki(const struct rsa_key *key, uint8_t out[SPKI_BYTES_MAX])
+static size_t write_spki(const EVP_PKEY *pkey, uint8_t out[SPKI_BYTES_MAX])
 {
     uint8_t n[RSA_BYTES_MAX];
     uint8_t e[SPKI_EXPONENT_BYTES_MAX];
     struct str modulus =
-        str_make((const char *)n, number_bytes(key->pkey, OSSL_PKEY_PARAM_RSA_N, n, sizeof n));
+        str_make((const char *)n, number_bytes(pkey, OSSL_PKEY_PARAM_RSA_N, n, sizeof n));
     struct str exponent =
-        str_make((const char *)e, number_bytes(key->pkey, OSSL_PKEY_PARAM_RSA_E, e, sizeof e));
+        str_make((const char *)e, number_bytes(pkey, OSSL_PKEY_PARAM_RSA_E, e, sizeof e));
     return modulus.len == 0 || exponent.len == 0 ? 0 : spki_write(modulus, exponent, out);
+}
+
+size_t rsa_key_write_spki(const struct rsa_key *key, uint8_t out[SPKI_BYTES_MAX])
+{
+    return write_spki(key->pkey, out);
 }
 
 /* What others know the key by: the client id and the fingerprint, which is that of its DER. */
@@ -72,10 +77,9 @@ static int find_names(struct rsa_key *key, struct str der)
     return client_id_from_modulus(modulus, &key->client_id);
 }
 
-/* Takes a reference of its own. An empty `der` is asked of OpenSSL. */
+/* Takes a reference of its own. `der` is the same key. */
 static int make_key(EVP_PKEY *pkey, struct str der, struct rsa_meter *meter, struct rsa_key **key)
 {
-    uint8_t written[SPKI_BYTES_MAX];
     if (!is_permitted(pkey)) {
         ERR_clear_error();
         return -EINVAL;
@@ -88,9 +92,6 @@ static int make_key(EVP_PKEY *pkey, struct str der, struct rsa_meter *meter, str
     made->pkey = pkey;
     made->bytes = (size_t)EVP_PKEY_get_size(pkey);
     made->meter = meter;
-    if (der.len == 0) {
-        der = str_make((const char *)written, rsa_key_write_spki(made, written));
-    }
     int error = find_names(made, der);
     if (error < 0) {
         rsa_key_free(made);
@@ -103,7 +104,9 @@ static int make_key(EVP_PKEY *pkey, struct str der, struct rsa_meter *meter, str
 
 int rsa_key_from_evp(EVP_PKEY *pkey, struct rsa_meter *meter, struct rsa_key **key)
 {
-    return make_key(pkey, STR(""), meter, key);
+    uint8_t der[SPKI_BYTES_MAX];
+    size_t len = write_spki(pkey, der); /* 0 of other kinds of keys, which are not permitted */
+    return make_key(pkey, str_make((const char *)der, len), meter, key);
 }
 
 void rsa_key_free(struct rsa_key *key)
