@@ -58,12 +58,14 @@ static struct results *read_report(void)
     return results;
 }
 
-/* On a busy machine the generator may be late, which makes the run no verdict but no less a run. */
+/* On a busy machine the generator may be late, which makes the run no verdict but no less a run.
+ * Agents keep their own time: while the disk is slow they wait, where a rate would go on without
+ * them. */
 static struct results *run_agents(void)
 {
     char options[512];
     snprintf(options, sizeof options,
-             "run --url http://127.0.0.1:%u/ --agents %d --rate 40 --duration 2s --messages 1 "
+             "run --url http://127.0.0.1:%u/ --agents %d --period 0.25s --duration 2s --messages 1 "
              "--keys keys --json report.json",
              instance.port, AGENTS);
     int status = flood(options);
@@ -99,7 +101,8 @@ Test(flood, what_was_acknowledged_is_stored_once)
     CHECK(flood("keys --agents 10 -o keys") == 0);
     struct results *results = run_agents();
     cr_expect_eq(results->totals.enrolled, AGENTS);
-    cr_expect_eq(results->totals.messages_acknowledged, 80);
+    cr_expect_gt(results->totals.messages_sent, AGENTS);
+    cr_expect_eq(results->totals.messages_acknowledged, results->totals.messages_sent);
     results_free(results);
     cr_expect_eq(flood("verify --report report.json"), 0);
 }
@@ -131,7 +134,8 @@ Test(flood, a_lost_message_is_found_out)
     cr_expect_eq(flood("verify --report report.json"), 1);
     struct results *results = read_report();
     cr_expect(results->ledger_is_checked);
-    cr_expect_eq(results->totals.messages_lost, 80);
+    cr_expect_gt(results->totals.messages_acknowledged, AGENTS);
+    cr_expect_eq(results->totals.messages_lost, results->totals.messages_acknowledged);
     results_free(results);
 }
 
