@@ -435,6 +435,7 @@ Test(engine, latency_counts_from_when_a_poll_was_due)
     plan.agents = 1;
     plan.rate = 0;
     plan.period = 50 * USEC_PER_MSEC;
+    phase.duration = 2 * USEC_PER_SEC;
     phase.start = START_TOGETHER;
     run_against((struct flood_server_options){.lie = LIE_NONE, .first_delay = 500 * USEC_PER_MSEC});
     /* Ten polls came due while the agent waited: each was late by what was left of that. */
