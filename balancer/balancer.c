@@ -355,6 +355,24 @@ static void answer_questions(struct balancer *balancer)
     }
 }
 
+static void end_timers(struct balancer *balancer)
+{
+    if (balancer->loop != NULL) {
+        loop_disarm(balancer->loop, &balancer->housekeeping);
+        loop_disarm(balancer->loop, &balancer->drain);
+    }
+}
+
+/* The resolver's last answer, and what workers said of members, may be on their way: they come
+ * while all that they ask for is there. */
+static void turn_once_more(struct balancer *balancer)
+{
+    if (balancer->loop != NULL) {
+        int code = loop_turn(balancer->loop, 0);
+        (void)code;
+    }
+}
+
 void balancer_free(struct balancer *balancer)
 {
     if (balancer == NULL) {
@@ -362,6 +380,7 @@ void balancer_free(struct balancer *balancer)
     }
     admin_http_free(balancer->admin_http);
     admin_socket_free(balancer->admin_socket);
+    end_timers(balancer);
     answer_questions(balancer);
     for (unsigned i = 0; i < balancer->worker_count; i++) {
         worker_free(balancer->workers[i]);
@@ -370,6 +389,7 @@ void balancer_free(struct balancer *balancer)
     free(balancer->is_ended);
     balancer->worker_count = 0; /* the last news of an end may still be posted, for nobody now */
     resolver_free(balancer->resolver);
+    turn_once_more(balancer);
     prober_free(balancer->prober);
     accesslog_free(balancer->shared.accesslog);
     rules_unref(balancer->now.rules);
@@ -380,11 +400,6 @@ void balancer_free(struct balancer *balancer)
     counters_free(balancer->shared.counters);
     if (balancer->signals.fd >= 0) {
         close(balancer->signals.fd);
-    }
-    if (balancer->loop != NULL) {
-        /* The resolver's last answer may be on its way. */
-        int code = loop_turn(balancer->loop, 0);
-        (void)code;
     }
     loop_free(balancer->loop);
     free(balancer);

@@ -309,6 +309,16 @@ Test(balancer_systemd, gives_signs_of_life_only_while_its_workers_live)
     cr_expect(is_told("WATCHDOG=1", PATIENCE));
 }
 
+/* Its housekeeping is then due all the time, in the last turn of its loop, too, where it once met
+ * freed memory (sanitizers tell). */
+Test(balancer_systemd, ends_well_whatever_is_due_at_the_end)
+{
+    setenv("WATCHDOG_USEC", "3", 1);
+    balancer_start_with(&balancer, MEMBERS);
+    cr_expect_eq(http_once(balancer.port, "GET", "/", NULL, NULL), 200);
+    cr_expect_eq(balancer_stop(&balancer, PATIENCE), 0);
+}
+
 Test(balancer_systemd, a_service_manager_is_told_everything)
 {
     listen_for_notifications();

@@ -418,13 +418,13 @@ Test(engine, known_delays_are_measured_within_one_percent)
         plan.rate = 20;
         run_against((struct flood_server_options){.lie = LIE_NONE, .delay = 400 * USEC_PER_MSEC});
         const struct histogram *truth = flood_server_delays(server);
-        cr_assert_eq(results->totals.ok, 40);
-        cr_assert_eq(histogram_count(truth), 40);
+        cr_assert_eq(told(), 0);
         mean = histogram_mean(&results->service);
         true_mean = histogram_mean(truth);
         median = (double)histogram_quantile(&results->service, 0.5);
         true_median = (double)histogram_quantile(truth, 0.5);
-        is_exact = is_close(mean, true_mean) && is_close(median, true_median);
+        is_exact = results->totals.ok == histogram_count(truth) && is_close(mean, true_mean) &&
+                   is_close(median, true_median);
     }
     cr_expect(is_exact, "mean %.0f us seen, %.0f were it; median %.0f us seen, %.0f were it", mean,
               true_mean, median, true_median);
