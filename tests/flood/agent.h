@@ -54,7 +54,7 @@ struct agent {
     uint32_t own_us;   /* by which its last poll was later for what it computed itself */
     uint32_t asked_s;  /* when it last asked to be enrolled, of the loop's clock; 0: never */
     uint8_t group;     /* of the phase */
-    bool is_polling : 1;
+    bool is_polling;   /* no bit-field: asked for while the crew has the rest of it in hand */
     bool is_enrolled : 1;
     bool is_fast : 1;         /* poll soon: something is going on */
     bool wants_page : 1;      /* /server.pem again, before the next poll */

@@ -164,7 +164,8 @@ static void settle(struct worker *worker)
     while (!worker->is_over && worker->settled < worker->agent_count &&
            poll_list_count(&worker->busy) < CLOSING_AT_ONCE) {
         struct agent *agent = &worker->agents[worker->settled++];
-        if (agent->outbox != NULL && !agent->is_polling && !timer_is_armed(&agent->timer) &&
+        /* While it polls, the crew may have it in hand: nothing else of it is looked at then. */
+        if (!agent->is_polling && agent->outbox != NULL && !timer_is_armed(&agent->timer) &&
             !start_poll(worker, agent, loop_now(worker->loop))) {
             worker->settled--;
             break; /* none is free before one is done */

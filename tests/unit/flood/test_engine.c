@@ -331,6 +331,21 @@ Test(engine, what_is_owed_to_a_server_that_fails_is_told)
     cr_expect_eq(results->totals.ok, 0);
 }
 
+/* Other threads have agents in hand while the end looks for those that owe something (which once
+ * looked at all: ThreadSanitizer tells). */
+Test(engine, large_messages_are_being_written_when_the_plan_ends)
+{
+    phase.duration = USEC_PER_SEC / 2;
+    plan.rate = 400;
+    plan.grace = USEC_PER_SEC;
+    group.messages_per_poll = 1;
+    group.sizes[0].bytes = 1 << 19;
+    run_against((struct flood_server_options){.lie = LIE_REFUSAL});
+    expect_all("http-503");
+    cr_expect_gt(results->totals.messages_sent, 0);
+    cr_expect_eq(results->totals.messages_acknowledged, 0);
+}
+
 /* One agent, whose poll takes longer than its phase: the others had nobody. */
 Test(engine, polls_that_found_no_agent_are_told_apart_from_those_under_way)
 {
