@@ -182,15 +182,17 @@ Test(frontend_slow, a_dripping_body_is_sent_away, .init = prepare, .fini = clean
     end();
 }
 
-/* Twice as fast as it has to be, for several times as long as a head may take. */
+/* Four times as fast as it has to be, so that the machine may pause, and for longer than a head may
+ * take. */
 Test(frontend_slow, a_body_that_comes_fast_enough_is_read_to_its_end, .init = prepare,
      .fini = clean_up)
 {
-    enum { PIECES = 40, PIECE = 100 };
+    enum { PIECES = 50, PIECE = 200 };
     static char piece[PIECE];
     struct http_answer answer;
+    instance_set(&scene.instance, "Frontend.head_timeout=2s");
     begin();
-    connect_all(1, STR("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n"));
+    connect_all(1, STR("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n"));
     for (unsigned i = 0; i < PIECES; i++) {
         cr_assert(http_send(&scene.clients[0], str_make(piece, PIECE)), "piece %u", i);
         sleep_for(100000);
