@@ -180,7 +180,7 @@ Test(balancer_reload, sigterm_finishes_what_is_in_flight)
     cr_assert(http_request(&idle, "GET", "/x", NULL, &answer));
     http_answer_done(&answer);
     for (unsigned i = 0; i < MEMBERS; i++) {
-        backend_delay(backends_at(scene.backends, i), 500 * USEC_PER_MSEC);
+        backend_delay(backends_at(scene.backends, i), 2 * USEC_PER_SEC);
     }
     http_connect(&client, scene.balancer.port);
     cr_assert(http_send(&client, STR("GET /slow HTTP/1.1\r\nHost: a\r\nX-Tag: last\r\n\r\n")));

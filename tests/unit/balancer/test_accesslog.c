@@ -363,14 +363,15 @@ Test(accesslog, a_slow_reader_gets_every_line_that_was_not_dropped)
 Test(accesslog, a_stuck_reader_is_left_by_opening_another_file)
 {
     char other[600];
-    uint64_t next[1] = {0};
+    uint64_t next[2] = {0};
+    struct writer last = {.number = 1, .count = 1};
     snprintf(other, sizeof other, "%s.2", path);
     cr_assert_eq(mkfifo(path, 0600), 0);
     open_log(path);
     begin_worker();
     write_some(1000); /* more than a pipe holds */
     open_log(other);
-    write_some(1);
+    write_lines(shard, loop, &last);
     end_worker();
     finish();
     cr_expect_gt(count_whole_lines(other, next), 0);
