@@ -355,6 +355,7 @@ static void answer_questions(struct balancer *balancer)
     }
 }
 
+/* The loop turns while parts are freed, and what is due must not find them gone. */
 static void end_timers(struct balancer *balancer)
 {
     if (balancer->loop != NULL) {

@@ -109,22 +109,46 @@ static void expect_all(const char *fault)
                  results->failures[0].name);
 }
 
-/* Every poll of the plan was believed, but for those that say nothing of the server. */
+enum { TRIES_MAX = 5 };
+
+/* The same plan once more, with a new server. */
+static void forget_run(void)
+{
+    flood_server_stop(server);
+    server = NULL;
+    page_forget(&fleet);
+    rsa_key_free(fleet.authority);
+    fleet.authority = NULL;
+    results_free(results);
+    results = results_new();
+    CHECK(results != NULL);
+}
+
+/* A machine that stands still leaves polls without an agent or an answer; once in five times every
+ * poll must be begun and ended. */
+static void run_in_peace(struct flood_server_options options)
+{
+    run_against(options);
+    for (int i = 1; i < TRIES_MAX && results_failed(results) > told(); i++) {
+        forget_run();
+        run_against(options);
+    }
+}
+
 static void expect_all_believed(uint64_t planned)
 {
-    cr_expect_eq(told(), 0, "%s", results->failures[0].name);
+    cr_expect_eq(results_failed(results), 0, "%s", results->failures[0].name);
     cr_expect_eq(results->totals.planned, planned);
-    cr_expect_eq(results->totals.ok, planned - results_failed(results));
-    cr_expect_gt(results->totals.ok, 0);
+    cr_expect_eq(results->totals.started, planned);
+    cr_expect_eq(results->totals.ok, planned);
 }
 
 Test(engine, an_honest_server_is_believed)
 {
-    run_against((struct flood_server_options){.lie = LIE_NONE});
+    run_in_peace((struct flood_server_options){.lie = LIE_NONE});
     expect_all_believed(60);
-    cr_expect_eq(results->totals.started, 60 - results->totals.not_started);
     cr_expect_eq(results->totals.enrolled, AGENTS);
-    cr_expect_eq(histogram_count(&results->latency), results->totals.ok);
+    cr_expect_eq(histogram_count(&results->latency), 60);
 }
 
 Test(engine, phases_are_told_apart)
@@ -247,7 +271,7 @@ Test(engine, what_is_no_certificate_is_told)
 Test(engine, a_renewed_certificate_is_taken)
 {
     asks_authority = true;
-    run_against((struct flood_server_options){.lie = LIE_PAGE_RENEWED});
+    run_in_peace((struct flood_server_options){.lie = LIE_PAGE_RENEWED});
     expect_all_believed(60);
 }
 
@@ -299,7 +323,7 @@ Test(engine, requests_are_executed_and_answered)
 {
     phase.duration = 2 * USEC_PER_SEC;
     plan.rate = 40;
-    run_against((struct flood_server_options){.lie = LIE_NONE, .asks = true});
+    run_in_peace((struct flood_server_options){.lie = LIE_NONE, .asks = true});
     expect_all_believed(80);
     cr_expect_eq(results->totals.requests_delivered, AGENTS);
     cr_expect_eq(results->totals.requests_answered, AGENTS);
@@ -310,13 +334,12 @@ Test(engine, requests_are_executed_and_answered)
 Test(engine, what_agents_owe_at_the_end_is_sent_outside_of_all_figures)
 {
     plan.rate = AGENTS; /* one poll for each agent */
-    run_against((struct flood_server_options){.lie = LIE_NONE, .asks = true});
+    run_in_peace((struct flood_server_options){.lie = LIE_NONE, .asks = true});
     expect_all_believed(AGENTS);
     cr_expect_eq(results->totals.requests_delivered, AGENTS);
     cr_expect_eq(results->totals.requests_answered, AGENTS);
     cr_expect_eq(results->totals.messages_owed, 0);
     cr_expect_geq(results->totals.closing_polls, 1);
-    cr_expect_eq(results->totals.ok, AGENTS);
     cr_expect_eq(histogram_count(&results->latency), AGENTS);
     cr_expect_eq(histogram_count(&results->lateness), AGENTS);
 }
@@ -398,19 +421,18 @@ Test(engine, an_agent_with_a_bad_line_gets_its_answer)
     plan.grace = 30 * USEC_PER_SEC;
     plan.timeout = 30 * USEC_PER_SEC;
     group.bytes_per_second = 700;
-    run_against((struct flood_server_options){.lie = LIE_NONE});
+    run_in_peace((struct flood_server_options){.lie = LIE_NONE});
     expect_all_believed(2);
-    cr_expect_eq(results->totals.ok, 2);
 }
 
 Test(engine, messages_are_sent_as_often_as_was_asked_for)
 {
     group.messages_per_poll = 2;
-    run_against((struct flood_server_options){.lie = LIE_NONE});
+    run_in_peace((struct flood_server_options){.lie = LIE_NONE});
     expect_all_believed(60);
-    cr_expect_eq(results->totals.messages_sent, 2 * results->totals.ok);
-    cr_expect_eq(results->totals.messages_acknowledged, results->totals.messages_sent);
-    cr_expect_eq(flood_server_messages(server), results->totals.messages_sent);
+    cr_expect_eq(results->totals.messages_sent, 120);
+    cr_expect_eq(results->totals.messages_acknowledged, 120);
+    cr_expect_eq(flood_server_messages(server), 120);
 }
 
 static bool is_close(double seen, double truth)
@@ -422,16 +444,14 @@ static bool is_close(double seen, double truth)
  * needs to be exact once in five times. */
 Test(engine, known_delays_are_measured_within_one_percent)
 {
-    enum { TRIES_MAX = 5 };
     bool is_exact = false;
     double mean = 0, true_mean = 0, median = 0, true_median = 0;
+    phase.duration = 2 * USEC_PER_SEC;
+    plan.rate = 20;
     for (int i = 0; i < TRIES_MAX && !is_exact; i++) {
         if (i > 0) {
-            tear_down();
-            set_up();
+            forget_run();
         }
-        phase.duration = 2 * USEC_PER_SEC;
-        plan.rate = 20;
         run_against((struct flood_server_options){.lie = LIE_NONE, .delay = 400 * USEC_PER_MSEC});
         const struct histogram *truth = flood_server_delays(server);
         cr_assert_eq(told(), 0);
@@ -439,8 +459,8 @@ Test(engine, known_delays_are_measured_within_one_percent)
         true_mean = histogram_mean(truth);
         median = (double)histogram_quantile(&results->service, 0.5);
         true_median = (double)histogram_quantile(truth, 0.5);
-        is_exact = results->totals.ok == histogram_count(truth) && is_close(mean, true_mean) &&
-                   is_close(median, true_median);
+        is_exact = results->totals.ok == 40 && histogram_count(truth) == 40 &&
+                   is_close(mean, true_mean) && is_close(median, true_median);
     }
     cr_expect(is_exact, "mean %.0f us seen, %.0f were it; median %.0f us seen, %.0f were it", mean,
               true_mean, median, true_median);
